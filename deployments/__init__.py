@@ -1,0 +1,1 @@
+"""How it runs: alert intake, deployments and their triggers, alert rules, the command line, the demo."""

@@ -1,0 +1,5 @@
+"""The command line: `runbooks`."""
+
+from deployments.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,219 @@
+"""`runbooks plan`, `run` and `status`: runs, as they are made and as the ledger has them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Annotated, Any
+from uuid import UUID
+
+from cyclopts import Parameter
+from prefect.client.orchestration import get_client
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+from prefect.logging.configuration import setup_logging
+from prefect.settings import get_current_settings
+
+from deployments.cli.output import Exit, Json, UserError, err, exit_code, out, print_json, print_markdown, print_table
+from deployments.cli.show import deployment, find
+from flows.catalogue import FLOWS
+from flows.parameters import HowFar
+from tasks.ledger import Ledger, Note, RunRecord
+from tasks.model.outcome import Outcome
+from tasks.report import Report, markdown
+from tasks.settings import settings
+from tasks.sites import load_site
+
+_POLL = 0.3
+
+SiteName = Annotated[str, Parameter(help="The saved site, see `runbooks sites`.")]
+
+
+def plan(runbook: str, *, site: SiteName, json: Json = False) -> int:
+    """Show what a runbook would do right now: live reads, the exact change per target, no write.
+
+    Args:
+        runbook: Its id, e.g. high_task_queue_depth.
+    """
+    found = find(runbook)
+    require_server()
+    load_site(found.platform, site)
+    # The report says it all; the run's log is in the UI.
+    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
+    setup_logging()
+    state: Any = FLOWS[found.id](site=site, trust=HowFar.PLAN, return_state=True)
+    record = _record(str(state.state_details.flow_run_id))
+    if record is None or record.report is None:
+        raise UserError(f"the plan could not be made: {state.message}")
+    return _print_report(record, json=json)
+
+
+def run(
+    runbook: str,
+    *,
+    site: SiteName,
+    trust: Annotated[HowFar, Parameter(help="How far to go.")] = HowFar.AS_THE_SITE_SAYS,
+    detach: Annotated[bool, Parameter(help="Start the run and do not follow it.", negative=())] = False,
+    json: Json = False,
+) -> int:
+    """Start a runbook by hand and follow it to its end.
+
+    The exit code is 0 when the system is healthy or recovered, 1 when it is not, 3 when nothing was done on purpose.
+
+    Args:
+        runbook: Its id, e.g. high_task_queue_depth.
+    """
+    found = find(runbook)
+    require_server()
+    load_site(found.platform, site)
+    parameters: dict[str, Any] = {"site": site, "trust": trust}
+    try:
+        started: Any = run_deployment(deployment(found), parameters=parameters, timeout=0)
+    except ObjectNotFound:
+        raise UserError(f"{deployment(found)} is not deployed: run `prefect --no-prompt deploy --all`") from None
+    id = str(started.id)
+    if detach:
+        print_json({"run": id}) if json else out.print(f"started run {id}")
+        return Exit.FINE
+    if not json:
+        err.print(f"run {id[:8]} started: {_page(id)}")
+    for note in follow(id):
+        if not json:
+            err.print(f"{note.at:%H:%M:%S}  {note.kind}: {note.text}", markup=False)
+    record = _record(id)
+    if record is None or record.report is None:
+        raise UserError(f"the run ended without a report: {_state(id)[1]}; see {_page(id)}")
+    return _print_report(record, json=json, timeline=False)
+
+
+def follow(id: str) -> Iterator[Note]:
+    """The timeline of a run as it grows, until the run has ended."""
+    ledger, told = Ledger(settings().ledger), 0
+    try:
+        ended = False
+        while True:
+            notes = ledger.runs.notes(id)
+            yield from notes[told:]
+            told = len(notes)
+            if ended:
+                return
+            ended = _state(id)[0]
+            if not ended:
+                time.sleep(_POLL)
+    finally:
+        ledger.close()
+
+
+def status(run: str | None = None, *, json: Json = False) -> int:
+    """Show the latest incidents and runs, or one run with its report.
+
+    Args:
+        run: The run's id, or its beginning.
+    """
+    ledger = Ledger(settings().ledger)
+    try:
+        if run is not None:
+            record = ledger.runs.get(run)
+            if record is None:
+                raise UserError(
+                    f"the ledger has no run {run!r}, or more than one that begins so: see `runbooks status`"
+                )
+            return _print_report(record, json=json)
+        incidents, runs = ledger.incidents.latest(), ledger.runs.latest()
+    finally:
+        ledger.close()
+    if json:
+        print_json({"incidents": incidents, "runs": [_summary(record) for record in runs]})
+        return Exit.FINE
+    print_table(
+        ("incident", "alert", "site", "raised by", "since (UTC)", "state"),
+        [
+            (
+                i.id[:8],
+                i.alert,
+                i.site,
+                i.raiser.value,
+                f"{i.started_at:%m-%d %H:%M:%S}",
+                "resolved" if i.resolved_at else f"open, run {i.claimed_by[:8]}" if i.claimed_by else "open, unclaimed",
+            )
+            for i in incidents
+        ],
+        empty="No incidents.",
+    )
+    out.print()
+    print_table(
+        ("run", "runbook", "site", "started (UTC)", "outcome", "verdict"),
+        [
+            (
+                r.id[:8],
+                r.runbook,
+                r.site,
+                f"{r.started_at:%m-%d %H:%M:%S}",
+                r.outcome.value if r.outcome else "running",
+                r.verdict or "",
+            )
+            for r in runs
+        ],
+        empty="No runs.",
+    )
+    return Exit.FINE
+
+
+def _print_report(record: RunRecord, *, json: bool, timeline: bool = True) -> int:
+    if record.report is None:
+        if json:
+            print_json(_summary(record))
+        else:
+            state = _state(record.id)[1]
+            out.print(f"run {record.id[:8]} of {record.runbook} at {record.site} has no report yet: {state}")
+        return Exit.FINE
+    report = Report.model_validate(record.report)
+    if json:
+        print_json(report)
+    else:
+        print_markdown(markdown(report, picture=False, timeline=timeline))
+        out.print(_page(record.id))
+    return exit_code(Outcome(report.outcome))
+
+
+def _summary(record: RunRecord) -> dict[str, Any]:
+    return {name: value for name, value in asdict(record).items() if name != "report"}
+
+
+def _record(id: str) -> RunRecord | None:
+    ledger = Ledger(settings().ledger)
+    try:
+        return ledger.runs.get(id)
+    finally:
+        ledger.close()
+
+
+def _state(id: str) -> tuple[bool, str]:
+    """Whether a run has ended, and its state in words."""
+    with get_client(sync_client=True) as client:
+        state = client.read_flow_run(UUID(id)).state
+    if state is None:
+        return False, "not begun"
+    return state.is_final(), f"{state.name}: {state.message}" if state.message else state.name or ""
+
+
+def _page(id: str) -> str:
+    base = get_current_settings().ui_url or (get_current_settings().api.url or "").removesuffix("/api")
+    return f"{base}/runs/flow-run/{id}"
+
+
+def require_server() -> None:
+    """A Prefect server must be named and answer, or Prefect would start one of its own in silence.
+
+    Raises:
+        UserError: it does not.
+    """
+    url = get_current_settings().api.url
+    if not url:
+        raise UserError("no Prefect server is named: set PREFECT_API_URL, e.g. http://127.0.0.1:4200/api")
+    with get_client(sync_client=True) as client:
+        trouble = client.api_healthcheck()
+    if trouble is not None:
+        raise UserError(f"the Prefect server at {url} does not answer: {trouble}")

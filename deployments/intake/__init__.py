@@ -1,0 +1,1 @@
+"""The alert intake: Alertmanager's webhook in, incidents and Prefect events out."""

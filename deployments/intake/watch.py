@@ -1,0 +1,281 @@
+"""The watch beside Prefect: what has to happen although no run is there to do it.
+
+It lives in the intake, works from the ledger alone, and may run twice: each duty is done once, whoever is first. A duty
+that fails is logged and tried again at the next look; it keeps no other from being done, and where it fails for one
+incident, run or site, the others have their turn.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+from prefect.states import Crashed
+
+from tasks.approval import Choice, wake
+from tasks.escalate import NOBODY, TOLD_ALREADY, Matter, call_who_is_due, tell, tell_who_was_called
+from tasks.incidents import start_run
+from tasks.ledger import Answer, Approval, Ledger, RunRecord
+from tasks.model.escalation import NoticeKind
+from tasks.model.incident import Incident
+from tasks.model.outcome import Outcome
+from tasks.restore import groups, still_going_on
+from tasks.runbook import AnyRunbook
+from tasks.sites import Site
+from tasks.systems.errors import explain
+
+EVERY_SECONDS = 2.0
+UNCLAIMED_FOR = timedelta(seconds=60)  # an event that has not led to a run after this is taken for lost
+REPLACED_AFTER = timedelta(minutes=5)  # a run that was started and never claimed its incident
+LEFT_TO_OTHERS = (Outcome.DEFERRED, Outcome.STEPPED_ASIDE)
+CALLED_OFF = 50  # so many of the latest incidents are looked at for whether their pagers have to fall silent
+PICKUPS = 1  # so often a crashed run's incident is given to another run; then a person has to look
+
+log = logging.getLogger("runbooks.watch")
+
+
+@dataclass
+class Watch:
+    """One watch. `sites` are asked anew at every look."""
+
+    ledger: Ledger
+    runbooks: Mapping[str, AnyRunbook]
+    sites: Callable[[], Sequence[Site]]
+    _started: set[str] = field(default_factory=set)  # spares the server what it would fold anyway
+    _over: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Looks every two seconds, in a thread."""
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread after the look that it is at."""
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over.wait(EVERY_SECONDS):
+            self.look()
+
+    def look(self) -> None:
+        """One look at everything."""
+        sites: dict[str, Site] = {}
+        try:
+            sites = {site.name: site for site in self.sites()}
+        except Exception as error:
+            log.error("the sites cannot be read: %s", explain(error))
+        duties: tuple[Callable[[Mapping[str, Site]], None], ...] = (
+            self._call,
+            self._call_off,
+            self._bury_the_dead,
+            self._start_the_unclaimed,
+            self._start_the_left,
+            self._answer,
+            self._give_back,
+            self._call_about_overdue,
+        )
+        for duty in duties:
+            with _logged(duty.__name__.strip("_").replace("_", " ")):
+                duty(sites)
+
+    # ---- incidents ----
+
+    def _known(self, sites: Mapping[str, Site]) -> Iterable[tuple[Incident, AnyRunbook, Site]]:
+        for incident in self.ledger.incidents.still_open():
+            runbook, site = self.runbooks.get(incident.runbook), sites.get(incident.site)
+            if runbook is not None and site is not None:
+                yield incident, runbook, site
+
+    def _call(self, sites: Mapping[str, Site]) -> None:
+        """Response times that run out."""
+        now = self.ledger.now()
+        for incident, runbook, site in self._known(sites):
+            with _logged(f"incident {incident.id[:8]}"):
+                for line in call_who_is_due(self.ledger, site.platform, runbook, incident, now):
+                    if TOLD_ALREADY not in line and NOBODY not in line:
+                        log.warning("incident %s: %s", incident.id[:8], line)
+
+    def _call_off(self, sites: Mapping[str, Site]) -> None:
+        """Who was called is told when a person has the incident, and when it is over."""
+        now = self.ledger.now()
+        for incident in self.ledger.incidents.latest(CALLED_OFF):
+            runbook, site = self.runbooks.get(incident.runbook), sites.get(incident.site)
+            over, taken = incident.resolved_at is not None, incident.taken_by is not None
+            if runbook is not None and site is not None and (over or taken):
+                kind = NoticeKind.RESOLVED if over else NoticeKind.TAKEN
+                with _logged(f"incident {incident.id[:8]}"):
+                    tell_who_was_called(self.ledger, site.platform, runbook, incident, kind, now)
+
+    def _start_the_unclaimed(self, sites: Mapping[str, Site]) -> None:
+        """Incidents whose event got lost, and those that were picked up from a dead run."""
+        now = self.ledger.now()
+        for incident, runbook, _ in self._known(sites):
+            waited = now - (incident.announced_at or incident.received_at)
+            if incident.claimed_by or incident.taken_by or (waited < UNCLAIMED_FOR and not incident.pickups):
+                continue
+            # The same key starts no second run. A run that died before it claimed the incident is replaced in the end.
+            key = f"{incident.id}:{incident.pickups}:{int(waited / REPLACED_AFTER)}"
+            self._start(incident, runbook, key)
+
+    def _start(self, incident: Incident, runbook: AnyRunbook, key: str) -> None:
+        if key in self._started:
+            return
+        with _logged(f"incident {incident.id[:8]}"):
+            run = start_run(runbook.slug, {"site": incident.site, "incident": incident.id}, key)
+            self._started.add(key)
+            log.warning("incident %s was seen to by no run: started %s", incident.id[:8], run[:8])
+
+    def _start_the_left(self, sites: Mapping[str, Site]) -> None:
+        """Incidents that were left to a graver runbook or to the cause's, and are still on when that has ended."""
+        for incident, runbook, site in self._known(sites):
+            run = self.ledger.runs.get(incident.claimed_by) if incident.claimed_by else None
+            if run is None or run.ended_at is None:
+                continue
+            if incident.quiet_at:  # its alert resolved in the very moment in which the run ended
+                self.ledger.incidents.close(incident.id, incident.quiet_at)
+                continue
+            if run.outcome not in LEFT_TO_OTHERS or incident.taken_by:
+                continue
+            waited = self.ledger.now() - run.ended_at
+            if waited.total_seconds() < site.platform.pace.look_back_seconds or self._busy(incident, runbook, site):
+                continue
+            if self.ledger.incidents.let_go(incident.id, run.id):
+                # The run that is started now has the usual time to claim it.
+                self.ledger.incidents.announced(incident.id, self.ledger.now())
+                self._start(incident, runbook, f"{incident.id}:after:{run.id}")
+
+    def _busy(self, incident: Incident, runbook: AnyRunbook, site: Site) -> bool:
+        """Whether somebody is at work on what the runbook treats."""
+        subject = runbook.subject(site.platform)
+        if self.ledger.locks.of(site.name, subject) is not None:
+            return True
+        runs = (self.ledger.runs.get(other.claimed_by or "") for other, _, its in self._known({site.name: site}) if its)
+        return any(run is not None and run.ended_at is None and run.incident != incident.id for run in runs)
+
+    def _bury_the_dead(self, sites: Mapping[str, Site]) -> None:
+        """Runs that gave no sign of life: their incident is picked up once, then a person is called."""
+        for run in self.ledger.runs.silent(timedelta(0)):
+            site = sites.get(run.site)
+            if site is None or run.seen_at is None:
+                continue
+            if self.ledger.now() - run.seen_at > 2 * site.platform.pace.lease:
+                with _logged(f"run {run.id[:8]}"):
+                    self._bury(run, site)
+
+    def _bury(self, run: RunRecord, site: Site) -> None:
+        log.error("run %s of %s gave no sign of life since %s", run.id[:8], run.runbook, run.seen_at)
+        incident = self.ledger.incidents.get(run.incident) if run.incident else None
+        runbook = self.runbooks.get(run.runbook)
+        picked_up = (
+            incident is not None
+            and incident.pickups < PICKUPS
+            and incident.resolved_at is None
+            and self.ledger.incidents.pick_up(incident.id, run.id)
+        )
+        if not picked_up and self.ledger.runs.crashed(run.id) and runbook is not None:
+            matter = Matter(run.site, runbook, run.severity, run.incident or "", run.id)
+            summary = f"the run {run.id[:8]} ended without a word, and is not started again: look what it left"
+            left = {
+                "changes": "; ".join(f"{c.target}: {c.state}" for c in self.ledger.changes.of_run(run.id)) or "none"
+            }
+            level = runbook.ladder.level(1)
+            tell(self.ledger, site.platform, matter, NoticeKind.CRASHED, level, summary, self.ledger.now(), left)
+        self.ledger.locks.release(run.id)
+        _tell_prefect(run.id)
+
+    # ---- approvals ----
+
+    def _answer(self, sites: Mapping[str, Site]) -> None:
+        """Questions that ran out, that were answered elsewhere, or whose alert is over: their runs go on."""
+        self.ledger.approvals.expire()
+        for incident in {a.incident for a in self.ledger.approvals.waiting() if a.incident}:
+            found = self.ledger.incidents.get(incident)
+            if found is None or found.resolved_at or found.quiet_at:
+                self.ledger.approvals.withdraw(incident)
+        for run in self.ledger.runs.suspended():
+            approval = self.ledger.approvals.get(run.waits_for or "")
+            with _logged(f"run {run.id[:8]}"):
+                if approval is not None and approval.answer is not Answer.ASKED:
+                    self._wake(run, approval, sites)
+                elif approval is not None:
+                    self._ask(run, approval, sites)
+
+    def _wake(self, run: RunRecord, approval: Approval, sites: Mapping[str, Site]) -> None:
+        choice = Choice.APPROVE if approval.answer is Answer.APPROVED else Choice.DECLINE
+        waited = self.ledger.now() - (approval.answered_at or approval.expires_at)
+        if wake(run.id, choice, approval.answered_by):
+            log.info("run %s goes on: plan %s is %s", run.id[:8], approval.key, approval.answer)
+        elif waited > REPLACED_AFTER and run.site in sites:
+            self._bury(run, sites[run.site])  # it was deleted, cancelled, or died before it said that it goes on
+
+    def _ask(self, run: RunRecord, approval: Approval, sites: Mapping[str, Site]) -> None:
+        runbook, site = self.runbooks.get(run.runbook), sites.get(run.site)
+        if runbook is None or site is None:
+            return
+        matter = Matter(run.site, runbook, run.severity, run.incident or "", run.id)
+        facts = {"plan": approval.key, "until": f"{approval.expires_at:%H:%M:%S} UTC"}
+        facts |= {f"change {number}": line for number, line in enumerate(approval.plan, 1)}
+        summary = f"approve plan {approval.key}: in the run's page, or `runbooks approve {approval.key}`"
+        level = runbook.ladder.level(1)
+        tell(self.ledger, site.platform, matter, NoticeKind.APPROVAL_WANTED, level, summary, self.ledger.now(), facts)
+
+    # ---- giving back ----
+
+    def _give_back(self, sites: Mapping[str, Site]) -> None:
+        """Claims that no run needs any more and no open incident explains: a restore looks at them."""
+        for site in sites.values():
+            with _logged(f"site {site.name}"):
+                self._give_back_at(site)
+
+    def _give_back_at(self, site: Site) -> None:
+        waiting = groups(self.ledger, self.runbooks, site.name)
+        if self.ledger.runs.under_way("restore", site.name):
+            return
+        if any(not still_going_on(self.ledger, self.runbooks, site, group) for group in waiting):
+            turn = int(self.ledger.now().timestamp() / site.platform.pace.look_back_seconds)
+            start_run("restore", {"site": site.name}, f"restore:{site.name}:{turn}")
+
+    def _call_about_overdue(self, sites: Mapping[str, Site]) -> None:
+        """What should have been given back by now."""
+        for claim in self.ledger.claims.overdue():
+            site, runbook = sites.get(claim.site), self.runbooks.get(claim.runbook)
+            if site is None or runbook is None:
+                continue
+            matter = Matter(claim.site, runbook, claim.severity, claim.incident or "", claim.run, claim.id)
+            due = f"{claim.due_at:%Y-%m-%d %H:%M} UTC"
+            summary = f"{claim.field} of {claim.target} is still {claim.claim}: it was to be given back by {due}"
+            tell(
+                self.ledger,
+                site.platform,
+                matter,
+                NoticeKind.RESTORE_OVERDUE,
+                runbook.ladder.level(1),
+                summary,
+                self.ledger.now(),
+                {"claim": str(claim.claim), "made": f"{claim.made_at:%Y-%m-%d %H:%M} UTC by run {claim.run[:8]}"},
+            )
+            self.ledger.claims.paged([claim.id])
+
+
+@contextmanager
+def _logged(what: str) -> Iterator[None]:
+    """What fails is logged, and keeps nothing else from its turn."""
+    try:
+        yield
+    except Exception as error:
+        log.error("%s: %s", what, explain(error))
+
+
+def _tell_prefect(run: str) -> None:
+    """Lets the Prefect UI tell the truth about a run that is dead."""
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(UUID(run), Crashed(message="gave no sign of life"), force=True)

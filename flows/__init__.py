@@ -1,0 +1,1 @@
+"""What to do: one package per platform, one module per runbook."""

@@ -1,0 +1,1 @@
+"""What surrounds a runbook: giving back what it changed."""

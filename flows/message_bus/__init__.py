@@ -1,0 +1,1 @@
+"""The message bus and its orchestration runtime on Kubernetes."""

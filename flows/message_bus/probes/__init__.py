@@ -1,0 +1,72 @@
+"""Readings of the message bus platform that several of its runbooks take, by subject."""
+
+from flows.message_bus.probes.logs import (
+    DependencyWaits,
+    LongTask,
+    LongTasks,
+    SlowTasks,
+    dependency_waits,
+    long_tasks,
+    read_dependency_waits,
+    read_long_tasks,
+    slow_tasks,
+)
+from flows.message_bus.probes.queue import (
+    TaskDurations,
+    TaskQueue,
+    WorkerPool,
+    queue_depth,
+    standing_queue,
+    task_durations,
+    task_queue,
+    throughput,
+    utilisation,
+    waiting_while_busy,
+    worker_pool,
+)
+from flows.message_bus.probes.redis import RedisAnswer, redis_answer
+from flows.message_bus.probes.tasks import RunningTasks, dependencies, running_tasks
+from flows.message_bus.probes.workloads import (
+    Load,
+    NoLimits,
+    PoolSize,
+    Replicas,
+    load,
+    pool_size,
+    replicas,
+)
+
+__all__ = [
+    "DependencyWaits",
+    "Load",
+    "LongTask",
+    "LongTasks",
+    "NoLimits",
+    "PoolSize",
+    "RedisAnswer",
+    "Replicas",
+    "RunningTasks",
+    "SlowTasks",
+    "TaskDurations",
+    "TaskQueue",
+    "WorkerPool",
+    "dependencies",
+    "dependency_waits",
+    "load",
+    "long_tasks",
+    "pool_size",
+    "queue_depth",
+    "read_dependency_waits",
+    "read_long_tasks",
+    "redis_answer",
+    "replicas",
+    "running_tasks",
+    "slow_tasks",
+    "standing_queue",
+    "task_durations",
+    "task_queue",
+    "throughput",
+    "utilisation",
+    "waiting_while_busy",
+    "worker_pool",
+]

@@ -1,0 +1,1 @@
+"""The controllers: clients of the API that make what is true follow what is wanted."""

@@ -1,0 +1,1 @@
+"""How to do it: the stages every runbook goes through, and the systems they touch."""

@@ -1,0 +1,84 @@
+"""The end of a run: people are called if they have to be, the report is written, the incident is let go."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from prefect import State
+from prefect.artifacts import Artifact, create_markdown_artifact
+from prefect.states import Cancelled, Completed, Failed
+
+from tasks import failpoint
+from tasks.case import Case
+from tasks.escalate import Matter, tell, time_left
+from tasks.ladder import Ending
+from tasks.ledger import ChangeState
+from tasks.model.escalation import NoticeKind
+from tasks.model.outcome import Outcome
+from tasks.platform import Platform
+from tasks.report import Report, markdown
+from tasks.reporting import build_report
+
+P = TypeVar("P", bound=Platform)
+F = TypeVar("F")
+
+
+def conclude(case: Case[P, F], ending: Ending) -> State[Any]:
+    """Ends the run with its outcome."""
+    if ending.outcome.state_type == "FAILED":
+        _escalate(case, ending)
+    case.note("ended", f"{ending.outcome.value}: {ending.verdict}")
+    report = build_report(case, ending.outcome, ending.verdict, ending.gate)
+    failpoint.reach("before end")
+    case.ledger.runs.end(case.run_id, ending.outcome, ending.verdict, report.model_dump(mode="json"))
+    if case.incident is not None:
+        _let_go(case, case.incident.id, ending.outcome)
+    publish(report)
+    return final_state(ending.outcome, ending.verdict)
+
+
+def _escalate(case: Case[P, F], ending: Ending) -> None:
+    """A failed gate calls level 1 at once, with what is left of the response time."""
+    now = datetime.now(UTC)
+    changes = case.ledger.changes.of_run(case.run_id)
+    unknown = any(change.state is ChangeState.EFFECT_UNKNOWN for change in changes)
+    kind = NoticeKind.EFFECT_UNKNOWN if unknown else NoticeKind.GATE_FAILED
+    incident = case.incident
+    matter = Matter(case.site, case.runbook, case.severity, incident.id if incident else "", case.run_id)
+    facts = {
+        "verdict": ending.verdict,
+        "response": time_left(case.runbook, incident, now),
+        "done": "; ".join(f"{c.target}, {c.field}: {c.before} -> {c.after} ({c.state})" for c in changes) or "nothing",
+    }
+    level = case.runbook.ladder.level(1)
+    summary = f"{ending.outcome.value}: {ending.verdict}"
+    told = case.follow(
+        "escalate",
+        f"escalate: {level}",
+        lambda: tell(case.ledger, case.platform, matter, kind, level, summary, now, facts),
+    )
+    case.note("called", told)
+
+
+def _let_go(case: Case[P, F], incident: str, outcome: Outcome) -> None:
+    """Closes the incident if it is over: measured by this run, or by whoever raised it while the run had it in hand."""
+    latest = case.ledger.incidents.get(incident)
+    over = outcome in (Outcome.RECOVERED, Outcome.NOTHING_TO_DO) or (latest is not None and latest.quiet_at is not None)
+    if over:
+        case.ledger.incidents.close(incident, datetime.now(UTC))
+
+
+def publish(report: Report) -> None:
+    """Shows the report in the Prefect UI: markdown for people, and its JSON twin."""
+    key = f"{report.runbook}-{report.site}".lower().replace("_", "-")
+    create_markdown_artifact(
+        key=key, markdown=markdown(report), description=f"{report.outcome.value}: {report.verdict}"
+    )
+    Artifact(type="json", key=f"{key}-json", data=report.model_dump_json()).create()
+
+
+def final_state(outcome: Outcome, verdict: str) -> State[Any]:
+    """The Prefect state of an outcome: its name is the outcome, its type what automations match."""
+    make = {"COMPLETED": Completed, "FAILED": Failed, "CANCELLED": Cancelled}[outcome.state_type]
+    return make(name=outcome.value, message=verdict)

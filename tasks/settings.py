@@ -1,0 +1,39 @@
+"""Where this installation keeps its things, from the environment (`RUNBOOKS_*`)."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def data_folder() -> Path:
+    """The folder for data that must survive a restart, by the XDG rules."""
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "prefect-runbooks"
+
+
+def _default_ledger() -> str:
+    return f"sqlite:///{data_folder() / 'ledger.db'}"
+
+
+class Settings(BaseSettings):
+    """Settings of the installation; those of a site are in its block."""
+
+    model_config = SettingsConfigDict(env_prefix="RUNBOOKS_", frozen=True)
+
+    ledger: str = Field(default_factory=_default_ledger, description="SQLAlchemy URL of the ledger")
+    pause_file: Path = Field(
+        default_factory=lambda: data_folder() / "PAUSED",
+        description="While this file exists on a worker, its runs write nothing; its text is the reason",
+    )
+    intake_token: SecretStr | None = Field(default=None, description="Bearer token that the alert intake demands")
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()

@@ -1,0 +1,60 @@
+"""Sites: the saved blocks, by platform."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from prefect.client.orchestration import get_client
+from prefect.exceptions import PrefectHTTPStatusError
+
+from tasks.platform import Platform
+
+P = TypeVar("P", bound=Platform)
+
+
+class SiteNotFound(Exception):
+    """No site of this name is saved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A saved site: its name and what it says."""
+
+    name: str
+    platform: Platform
+
+
+def load_site(platform: type[P], name: str) -> P:
+    """The saved block of a site.
+
+    Raises:
+        SiteNotFound: there is none of this name.
+    """
+    try:
+        found = platform.load(name)
+    except ValueError as error:
+        raise SiteNotFound(
+            f"there is no site {name!r} of the platform {platform.slug()!r}: save one in the Prefect UI under Blocks, "
+            "or with `runbooks sites apply FILE`"
+        ) from error
+    assert isinstance(found, platform)
+    return found
+
+
+def all_sites(platforms: Iterable[type[Platform]]) -> list[Site]:
+    """Every saved site of these platforms."""
+    return [Site(name, load_site(platform, name)) for platform in platforms for name in site_names(platform)]
+
+
+def site_names(platform: type[Platform]) -> list[str]:
+    """The names of a platform's saved sites; none where the platform was never registered with the server."""
+    with get_client(sync_client=True) as client:
+        try:
+            documents = client.read_block_documents_by_type(platform.slug())
+        except PrefectHTTPStatusError as error:
+            if error.response.status_code == 404:
+                return []
+            raise
+    return sorted(document.name for document in documents if document.name)

@@ -1,0 +1,1 @@
+"""One module per system that a task touches. These modules know no stage and no flow."""

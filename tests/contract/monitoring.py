@@ -1,0 +1,231 @@
+"""The real Prometheus and Alertmanager of these tests, and the pods that they watch."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from flows.message_bus.platform import MessageBus
+from tasks.platform import Pace
+from tasks.systems.exposition import Endpoints
+from tasks.systems.prometheus import Prometheus
+from tests.contract.servers import answers, free_port, need, running
+
+OURS, OTHERS = "bus", "elsewhere"  # namespaces: the site of the tests, and another one at the same Prometheus
+SCRAPE = timedelta(milliseconds=250)  # many looks in little time; nothing else differs from a site's own
+WINDOW = timedelta(seconds=2)
+STALE = timedelta(seconds=2)
+
+RULES = {
+    "groups": [
+        {
+            "name": "tests",
+            "rules": [
+                {
+                    "alert": "HighTaskQueueDepth",
+                    "expr": "max by (namespace) (orchestration_task_queue_pending) > 800",
+                    "labels": {"severity": "warning"},
+                },
+                {
+                    "alert": "CriticalTaskQueueDepth",
+                    "expr": "max by (namespace) (orchestration_task_queue_pending) > 950",
+                    "labels": {"severity": "critical"},
+                },
+                {
+                    "alert": "WorkerPoolExhaustion",
+                    "expr": "max by (namespace) (orchestration_task_queue_pending)"
+                    " * (sum by (namespace) (orchestration_worker_pool_active)"
+                    " >= bool sum by (namespace) (orchestration_worker_pool_max)) > 50",
+                    "labels": {"severity": "warning"},
+                },
+                {
+                    "alert": "HeldBack",
+                    "expr": "max by (namespace) (orchestration_task_queue_pending) > 800",
+                    "for": "1h",
+                },
+                {"alert": "AggregatedAway", "expr": "max(orchestration_task_queue_pending) > 800"},
+                {"alert": "Broken", "expr": "orchestration_task_queue_pending / on() orchestration_task_queue_pending"},
+            ],
+        }
+    ]
+}
+
+
+def eventually(what: str, probe: Callable[[], Any], within: float = 10.0) -> Any:
+    """The first true answer of the probe; fails the test when there is none in time."""
+    deadline = time.monotonic() + within
+    while not (found := probe()):
+        assert time.monotonic() < deadline, f"not within {within:g} s: {what}"
+        time.sleep(0.05)
+    return found
+
+
+class Pods:
+    """Pods that export metrics, in a process of their own. The first ones are ours, the last one is another site's."""
+
+    def __init__(self, count: int) -> None:
+        program = Path(__file__).with_name("exporter.py")
+        self._process = subprocess.Popen(
+            [sys.executable, str(program), str(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.ports: list[int] = json.loads(self._answer())
+        self.ours = tuple(range(count - 1))
+        self.other = count - 1
+
+    def do(self, what: str, pods: Iterable[int] | None = None, **details: Any) -> None:
+        """Has an order carried out by these pods: by ours, when none are named."""
+        assert self._process.stdin is not None
+        for pod in self.ours if pods is None else pods:
+            self._process.stdin.write(json.dumps({"pod": pod, "do": what, **details}) + "\n")
+            self._process.stdin.flush()
+            assert self._answer() == "done\n"
+
+    def set(self, name: str, value: float, pods: Iterable[int] | None = None, **labels: str) -> None:
+        """The value of a gauge."""
+        self.do("set", pods, name=name, value=value, labels=labels)
+
+    def addresses(self, pods: Iterable[int] | None = None) -> list[str]:
+        """Where these pods are scraped: ours, when none are named."""
+        return [f"http://127.0.0.1:{self.ports[pod]}/metrics" for pod in (self.ours if pods is None else pods)]
+
+    def close(self) -> None:
+        """Ends the process."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(10)
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+
+@dataclass(frozen=True)
+class Monitoring:
+    """A Prometheus that scrapes the pods, and its Alertmanager."""
+
+    prometheus_url: str
+    alertmanager_url: str
+    targets: Path
+    pods: Pods
+
+    def prometheus(self) -> Prometheus:
+        """As a site's tasks reach it."""
+        return Prometheus(self.prometheus_url, (("namespace", OURS),))
+
+    def endpoints(self) -> Endpoints:
+        """Our pods without Prometheus."""
+        return Endpoints(self.pods.addresses)
+
+    def site(self, **settings: Any) -> MessageBus:
+        """A site with this monitoring, at the pace of these tests."""
+        pace = Pace(
+            poll_seconds=0.2,
+            settle_seconds=1,
+            stale_after_seconds=STALE.total_seconds(),
+            window_seconds=WINDOW.total_seconds(),
+            quick_check_minutes=1,
+            verify_minutes=1,
+        )
+        values: dict[str, Any] = {
+            "namespace": OURS,
+            "context": "somewhere",
+            "prometheus_url": self.prometheus_url,
+            "prometheus_labels": {"namespace": OURS},
+            "alertmanager_url": self.alertmanager_url,
+            "alert_labels": {"namespace": OURS},
+            "pace": pace,
+        }
+        return MessageBus(**{**values, **settings})
+
+    def scrape(self, pods: Iterable[int] | None = None) -> None:
+        """Has Prometheus scrape these pods from now on: all, when none are named."""
+        every = (*self.pods.ours, self.pods.other) if pods is None else tuple(pods)
+        groups = [
+            {
+                "targets": [f"127.0.0.1:{self.pods.ports[pod]}"],
+                "labels": {"namespace": OURS if pod in self.pods.ours else OTHERS, "pod": f"pod-{pod}"},
+            }
+            for pod in every
+        ]
+        text = json.dumps(groups)
+        if self.targets.read_text() == text:
+            return  # Prometheus takes five seconds to take up a change
+        new = self.targets.with_suffix(".new")
+        new.write_text(text)
+        new.replace(self.targets)
+
+    def query(self, promql: str) -> list[float]:
+        """The values that Prometheus gives now."""
+        answer = httpx.get(f"{self.prometheus_url}/api/v1/query", params={"query": promql}, trust_env=False).json()
+        return [float(each["value"][1]) for each in answer["data"]["result"]]
+
+    def await_query(self, promql: str, *values: float) -> None:
+        """Until Prometheus gives exactly these values."""
+        eventually(f"{promql} is {values}", lambda: sorted(self.query(promql)) == sorted(values))
+
+
+@contextmanager
+def start_monitoring(folder: Path) -> Iterator[Monitoring]:
+    """The servers and the pods, ended with the block."""
+    prometheus = need("prometheus", "prometheus")
+    alertmanager = need("prometheus-alertmanager", "prometheus-alertmanager", "alertmanager")
+    targets = folder / "targets.json"
+    targets.write_text("[]")
+    ports = [free_port(), free_port()]
+    urls = [f"http://127.0.0.1:{port}" for port in ports]
+    commands = [
+        _prometheus(prometheus, folder, ports[0], targets, urls[1]),
+        _alertmanager(alertmanager, folder, ports[1]),
+    ]
+    with ExitStack() as stack:
+        for command, url in zip(commands, urls, strict=True):
+            log = folder / f"{Path(command[0]).name}.log"
+            stack.enter_context(running(command, log, partial(answers, f"{url}/-/ready")))
+        pods = Pods(4)
+        stack.callback(pods.close)
+        yield Monitoring(urls[0], urls[1], targets, pods)
+
+
+def _prometheus(program: str, folder: Path, port: int, targets: Path, alertmanager_url: str) -> list[str]:
+    """Writes configuration and rules; what the file `targets` lists is scraped."""
+    (folder / "rules.yml").write_text(yaml.safe_dump(RULES))
+    every = f"{SCRAPE // timedelta(milliseconds=1)}ms"
+    alertmanager = {"static_configs": [{"targets": [alertmanager_url.removeprefix("http://")]}]}
+    configuration = {
+        "global": {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every},
+        "rule_files": ["rules.yml"],
+        "scrape_configs": [{"job_name": "pods", "file_sd_configs": [{"files": [str(targets)]}]}],
+        "alerting": {"alertmanagers": [alertmanager]},
+    }
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
+    return [
+        program,
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'prometheus'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--rules.alert.resend-delay=1s",
+    ]
+
+
+def _alertmanager(program: str, folder: Path, port: int) -> list[str]:
+    configuration = {"route": {"receiver": "nobody", "group_wait": "100ms"}, "receivers": [{"name": "nobody"}]}
+    (folder / "alertmanager.yml").write_text(yaml.safe_dump(configuration))
+    return [
+        program,
+        f"--config.file={folder / 'alertmanager.yml'}",
+        f"--storage.path={folder / 'alertmanager'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--cluster.listen-address=",
+    ]

@@ -1,0 +1,90 @@
+"""Processes of the ground are killed, and come back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import pytest
+from redis import Redis
+
+from lab.ground import Ground
+from lab.model import Form, GroundError
+from tests.lab.observer import Observer
+from tests.lab.person import Person
+from tests.lab.programs import eventually, holds_for
+
+pytestmark = pytest.mark.live
+
+# After so long the pods take each other for dead, if they do not allow for what they could not see.
+OUTAGE_SECONDS = 5
+
+
+@pytest.fixture(autouse=True)
+def everything_comes_back(ground: Ground) -> Iterator[None]:
+    yield
+    for component in ground.status().components:
+        ground.revive(component.name)
+
+
+def is_running(ground: Ground, component: str) -> bool:
+    (found,) = (each for each in ground.status().components if each.name == component)
+    return found.running
+
+
+def tasks(ground_url: str) -> set[str]:
+    with Redis.from_url(ground_url, decode_responses=True) as redis:
+        return set(redis.hkeys("orchestration:tasks"))
+
+
+def test_only_what_there_is_can_be_killed(ground: Ground) -> None:
+    for act in (ground.kill, ground.revive):
+        with pytest.raises(GroundError, match=r"the ground has no database; it has redis, apiserver, .*kubelet"):
+            act("database")
+    ground.revive("redis")  # It runs: nothing happens.
+    assert ground.status().up
+
+
+def test_redis_comes_back_with_all_tasks_and_the_pods_wait_for_it(ground: Ground, observer: Observer) -> None:
+    ground.break_("worker-exhaustion", Form.INCURABLE)
+    eventually(lambda: observer.look().pending > 200, 20, "tasks wait")
+    url, restarts = ground.endpoints().redis_url, observer.restarts()
+    before, running = tasks(url), observer.running_longer_than(0)
+    ground.kill("redis")
+    status = ground.status()
+    assert (status.up, is_running(ground, "redis"), status.queue_depth) == (False, False, None)
+    assert status.utilisation == 1
+    assert ground.audit()
+    holds_for(OUTAGE_SECONDS, lambda: math.isnan(observer.look().pending))
+    ground.revive("redis")
+    assert before <= tasks(url)
+    eventually(lambda: observer.look().pending > 200, 10, "the pods are connected again")
+    holds_for(OUTAGE_SECONDS, lambda: observer.look().pending > 200)
+    assert sorted(observer.running_longer_than(OUTAGE_SECONDS)) == sorted(running), "nobody took another one's tasks"
+    assert observer.restarts() == restarts
+    ground.heal()  # It works off tasks again.
+
+
+def test_the_cluster_comes_back_with_all_objects(ground: Ground, person: Person) -> None:
+    person.set_pool_size(11)
+    ground.kill("apiserver")
+    status = ground.status()
+    assert (status.workloads, status.utilisation) == ((), None)
+    assert status.queue_depth is not None
+    ground.revive("apiserver")
+    assert person.pool_size() == 11
+    person.scale_at_least(3)
+    eventually(lambda: {"orchestration": 3}.items() <= ready(ground).items(), 20, "the controllers are at work again")
+
+
+def test_pods_live_and_die_with_their_kubelet(ground: Ground, observer: Observer) -> None:
+    restarts = observer.restarts()
+    ground.kill("kubelet")
+    eventually(lambda: observer.look().pools == [], 10, "no pod answers")
+    ground.revive("kubelet")
+    eventually(lambda: len(observer.look().pools) == 2, 20, "the pods answer again")
+    assert observer.restarts() == restarts + 2
+
+
+def ready(ground: Ground) -> dict[str, int]:
+    return {load.name: load.ready for load in ground.status().workloads}

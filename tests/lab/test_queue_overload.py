@@ -1,0 +1,79 @@
+"""`queue-overload` on a real ground: what breaks, what cures it, and what does not."""
+
+from __future__ import annotations
+
+import pytest
+from kubernetes.client import ApiException
+
+from lab.ground import Ground
+from lab.model import Form
+from tests.lab.observer import Observer
+from tests.lab.person import Person
+from tests.lab.programs import eventually, holds_for
+
+pytestmark = pytest.mark.live
+
+THRESHOLD = 800
+LONG = 500
+"""With a queue of this length nothing has been mended yet: it is not worked off in the seconds that a test looks."""
+
+
+def overloaded(ground: Ground, observer: Observer, form: Form) -> None:
+    """Break the ground, and wait until a person would be called."""
+    ground.break_("queue-overload", form)
+    eventually(lambda: observer.look().pending > THRESHOLD, 20, "the queue is long")
+
+
+def goes_on(observer: Observer) -> bool:
+    """Whether nothing has been mended."""
+    view = observer.look()
+    return view.pending > LONG and view.all_busy
+
+
+def cured(observer: Observer) -> None:
+    """The criteria of the document: fewer than 800 tasks pending, workers busy to less than 80 %, and it lasts."""
+    eventually(lambda: observer.look().pending < THRESHOLD, 25, "the queue is shorter")
+    eventually(lambda: observer.look().utilisation < 0.8, 60, "the workers have time to spare", every=0.5)
+    holds_for(3, lambda: observer.look().pending < THRESHOLD)
+
+
+def test_more_pods_cure_what_is_curable_at_once(ground: Ground, observer: Observer, person: Person) -> None:
+    overloaded(ground, observer, Form.CURABLE_AT_ONCE)
+    holds_for(3, lambda: goes_on(observer))  # It does not go away by itself.
+    person.scale_at_least(5)
+    cured(observer)
+    assert person.replicas("orchestration") == 5
+
+
+def test_bigger_pools_cure_what_is_curable_later_and_more_pods_are_refused(
+    ground: Ground, observer: Observer, person: Person
+) -> None:
+    overloaded(ground, observer, Form.CURABLE_LATER)
+    with pytest.raises(ApiException) as refused:
+        person.scale_at_least(5)
+    assert refused.value.status == 422
+    person.scale("orchestration", 5)
+    eventually(lambda: person.replicas("orchestration") == 2, 10, "the autoscaler has its way")
+    person.set_pool_size(15)
+    holds_for(3, lambda: {size for _, size in observer.look().pools} == {10})  # The pods do not read it while they run.
+    person.restart()
+    eventually(lambda: observer.look().pending < LONG, 40, "the queue gets shorter")
+    assert {size for _, size in observer.look().pools} == {15}
+
+
+def test_fewer_publishers_cure_what_is_curable_later(ground: Ground, observer: Observer, person: Person) -> None:
+    overloaded(ground, observer, Form.CURABLE_LATER)
+    person.scale("event-publishers", 1)
+    eventually(lambda: observer.look().pending < LONG, 25, "the queue gets shorter fast")
+
+
+def test_nothing_cures_the_incurable(ground: Ground, observer: Observer, person: Person) -> None:
+    overloaded(ground, observer, Form.INCURABLE)
+    person.set_pool_size(15)
+    person.scale_at_least(5)
+    person.restart()
+    person.scale("event-publishers", 1)
+    eventually(lambda: observer.look().workers == 75, 40, "five pods with fifteen workers", every=0.5)
+    eventually(lambda: goes_on(observer), 10, "the new workers hang, too")
+    holds_for(5, lambda: goes_on(observer))
+    assert observer.look().pending > THRESHOLD

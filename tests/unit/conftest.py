@@ -1,0 +1,34 @@
+"""What all unit tests share: they need no server, and their properties are the same in every run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+from deployments.intake import watch
+from tasks import contacts
+from tests.unit.watching import Notifier, Outside, World
+
+settings.register_profile("unit", deadline=None, derandomize=True, max_examples=60)
+settings.load_profile("unit")
+
+
+@pytest.fixture
+def outside(monkeypatch: pytest.MonkeyPatch) -> Outside:
+    """Prefect and the people, instead of those outside."""
+    found = Outside()
+    monkeypatch.setattr(watch, "start_run", found.start_run)
+    monkeypatch.setattr(watch, "wake", found.wake)
+    monkeypatch.setattr(watch, "_tell_prefect", found.crashed.append)
+    monkeypatch.setattr(contacts.Channel, "notifier", lambda channel: Notifier(channel.name, found))
+    return found
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """A ledger, and two watches on it."""
+    found = World()
+    yield found
+    found.ledger.close()

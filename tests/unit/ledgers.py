@@ -1,0 +1,55 @@
+"""Ledgers in memory. They are emptied and used again: to make one anew takes longer than most tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from tasks.ledger import Ledger
+from tasks.ledger.tables import metadata
+
+_SPARE: list[SpareLedger] = []
+
+
+@dataclass
+class Clock:
+    """A clock that stands still until it is turned."""
+
+    now: datetime = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def turn(self, by: timedelta) -> None:
+        """Turns it."""
+        self.now += by
+
+
+def _right() -> datetime:
+    return datetime.now(UTC)
+
+
+class SpareLedger(Ledger):
+    """A ledger that is not closed but emptied."""
+
+    def __init__(self) -> None:
+        self.clock: Callable[[], datetime] = _right
+        super().__init__("sqlite://", lambda: self.clock())
+
+    def close(self) -> None:
+        """Empties it for the next test."""
+        if self in _SPARE:
+            return
+        with self.database.writing() as tx:
+            for table in reversed(metadata.sorted_tables):
+                if table.name != "meta":
+                    tx.execute(table.delete())
+        _SPARE.append(self)
+
+
+def fresh_ledger(clock: Callable[[], datetime] = _right) -> Ledger:
+    """An empty ledger, by default with a clock that is right."""
+    found = _SPARE.pop() if _SPARE else SpareLedger()
+    found.clock = clock
+    return found

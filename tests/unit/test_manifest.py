@@ -1,0 +1,42 @@
+"""What is made from the code is current: `prefect.yaml`, the alert rules, the page of the guards."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from deployments.docs import GUARDS_PAGE, guards_page
+from deployments.manifest import MANIFEST, render
+from deployments.rules import rules, rules_yaml
+from flows.catalogue import RUNBOOKS
+from flows.message_bus.platform import MessageBus
+
+
+def test_the_committed_manifest_is_current() -> None:
+    assert MANIFEST.read_text() == render(), "run `python -m deployments.manifest`"
+
+
+def test_the_committed_page_of_the_guards_is_current() -> None:
+    assert GUARDS_PAGE.read_text() == guards_page(), "run `python -m deployments.docs`"
+
+
+def test_the_rules_of_a_site_bear_its_labels_and_numbers() -> None:
+    site = MessageBus(namespace="prod", alert_labels={"cluster": "c1"}, prometheus_labels={"namespace": "prod"})
+    by_alert = {rule["alert"]: rule for rule in rules(site)["groups"][0]["rules"]}
+    assert set(by_alert) == {runbook.alert for runbook in RUNBOOKS.values()}
+    rule = by_alert["HighTaskQueueDepth"]
+    assert rule["expr"] == 'max(orchestration_task_queue_pending{namespace="prod"}) > 800'
+    assert rule["for"] == "300s"
+    assert rule["labels"] == {"severity": "warning", "cluster": "c1"}
+    assert by_alert["CriticalTaskQueueDepth"]["labels"]["severity"] == "critical"
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (package prometheus)")
+def test_prometheus_accepts_the_rules(tmp_path: Path) -> None:
+    path = tmp_path / "rules.yml"
+    path.write_text(rules_yaml(MessageBus(namespace="prod", alert_labels={"cluster": 'c"1'})))
+    done = subprocess.run(["promtool", "check", "rules", str(path)], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
