@@ -9,10 +9,18 @@ from hypothesis import settings
 
 from deployments.intake import watch
 from tasks import contacts
+from tests.unit.ledgers import take_back
 from tests.unit.watching import Notifier, Outside, World
 
 settings.register_profile("unit", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("unit")
+
+
+@pytest.fixture(autouse=True)
+def _ledgers_come_back() -> Iterator[None]:
+    """Whatever ledgers a test used, the next one uses them again."""
+    yield
+    take_back()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from tasks.ledger import Ledger
 from tasks.ledger.tables import metadata
 
 _SPARE: list[SpareLedger] = []
+_LENT: list[SpareLedger] = []
 
 
 @dataclass
@@ -39,8 +40,9 @@ class SpareLedger(Ledger):
 
     def close(self) -> None:
         """Empties it for the next test."""
-        if self in _SPARE:
+        if self not in _LENT:
             return
+        _LENT.remove(self)
         with self.database.writing() as tx:
             for table in reversed(metadata.sorted_tables):
                 if table.name != "meta":
@@ -49,7 +51,14 @@ class SpareLedger(Ledger):
 
 
 def fresh_ledger(clock: Callable[[], datetime] = _right) -> Ledger:
-    """An empty ledger, by default with a clock that is right."""
+    """An empty ledger, by default with a clock that is right, for the time of one test."""
     found = _SPARE.pop() if _SPARE else SpareLedger()
+    _LENT.append(found)
     found.clock = clock
     return found
+
+
+def take_back() -> None:
+    """Empties what a test has not closed itself."""
+    for ledger in tuple(_LENT):
+        ledger.close()
