@@ -6,15 +6,17 @@ import sys
 
 import httpx
 from cyclopts import App
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from rich.markup import escape
 
 from deployments.cli import control, ground, ledger, runs, serve, show, sites
+from deployments.cli.installation import refused
 from deployments.cli.output import Exit, UserError, err
 from lab.model import GroundError
+from tasks.installation import WrongLedger
 from tasks.ledger import LedgerUnavailable
 from tasks.redact import redact
-from tasks.sites import SiteNotFound
+from tasks.sites import SiteNotFound, SiteUnusable
 from tasks.version import code_version
 
 app = App(
@@ -41,7 +43,7 @@ app.command(ground.app)
 app.command(serve.intake)
 app.command(serve.rules)
 
-_TOLD = (UserError, GroundError, LedgerUnavailable, SiteNotFound)
+_TOLD = (UserError, GroundError, LedgerUnavailable, WrongLedger, SiteNotFound, SiteUnusable)
 
 
 def main() -> None:
@@ -57,6 +59,8 @@ def main() -> None:
         code = _tell(f"{error.filename or 'a file'}: {error.strerror or error}")
     except (httpx.TransportError, ObjectNotFound) as error:
         code = _tell(f"the Prefect server does not answer as expected ({error}): check PREFECT_API_URL")
+    except PrefectHTTPStatusError as error:
+        code = _tell(refused(error.response.status_code))
     except Exception as error:
         if type(error).__module__.startswith("cyclopts"):
             code = Exit.USAGE  # already told, with the usage

@@ -13,17 +13,18 @@ from typing import Annotated, Any
 from prefect import State, flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run
+from prefect.states import Failed
 
 from flows.catalogue import PLATFORMS, RUNBOOKS
 from flows.parameters import Site, shown
 from tasks.conclude import final_state
-from tasks.installation import same_ledger
-from tasks.ledger import Ledger, RunRecord
+from tasks.installation import NO_LEDGER, WrongLedger, our_ledger
+from tasks.ledger import Ledger, LedgerUnavailable, RunRecord
 from tasks.model.outcome import Outcome, Severity, Trust
+from tasks.respond import BAD_INPUT
 from tasks.restore import Fate, Told, groups, report, restore_group, still_going_on
-from tasks.settings import settings
 from tasks.sites import Site as SavedSite
-from tasks.sites import all_sites
+from tasks.sites import look_up
 from tasks.version import code_version
 
 INTERVAL = timedelta(minutes=5)
@@ -39,16 +40,16 @@ def restore(
     ] = False,
 ) -> State[Any]:
     """Gives back what is not needed any more, at one site or at all."""
-    ledger = Ledger(settings().ledger)
+    sites = look_up(PLATFORMS.values()).named(site)
+    if site and not (sites.usable or sites.unusable):
+        return Failed(name=BAD_INPUT, message=f"there is no site {site!r}: see `runbooks sites`")
     try:
-        same_ledger(ledger)
-        told: list[Told] = []
-        for found in all_sites(PLATFORMS.values()):
-            if site in ("", found.name):
-                told += restore_site(ledger, found, force=force)
-        return final_state(outcome(told), verdict(told))
-    finally:
-        ledger.close()
+        with our_ledger() as ledger:
+            told = [line for found in sites.usable for line in restore_site(ledger, found, force=force)]
+    except (LedgerUnavailable, WrongLedger) as error:
+        return Failed(name=NO_LEDGER, message=str(error))
+    told += [Told(Fate.NOT_DONE, f"everything at {name}", why) for name, why in sites.unusable.items()]
+    return final_state(outcome(told), verdict(told))
 
 
 def restore_site(ledger: Ledger, site: SavedSite, *, force: bool) -> list[Told]:

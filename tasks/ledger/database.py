@@ -134,7 +134,7 @@ class Database:
 def _address(url: str) -> URL:
     try:
         address = make_url(url)
-    except sa.exc.ArgumentError as error:
+    except (sa.exc.ArgumentError, ValueError) as error:  # the latter for a port that is no number
         raise LedgerUnavailable("the ledger must be a sqlite:/// or postgresql:// URL") from error
     if address.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
         return address.set(drivername="postgresql+psycopg")

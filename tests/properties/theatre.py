@@ -49,7 +49,7 @@ from tasks.ledger.database import Database
 from tasks.ledger.runs import Runs
 from tasks.respond import Request, respond
 from tasks.settings import Settings
-from tasks.sites import Site
+from tasks.sites import Site, Sites
 from tests.properties import processes
 from tests.properties.clock import Clock, turn
 from tests.properties.edges import FlowRun, Prefect, Runtime, task_class
@@ -144,7 +144,7 @@ class Theatre:
         patch.setattr(tasks.failpoint, "reach", self.host.reach)
         patch.setattr(tasks.heartbeat, "threading", Threads(self.host))
         settings = Settings(ledger=_HERE, pause_file=self.pause_file)
-        for module in (tasks.respond, tasks.switch, flows.incidents.restore):
+        for module in (tasks.respond, tasks.switch, tasks.installation):
             patch.setattr(module, "settings", lambda: settings)
         for module in (
             tasks.approval,
@@ -169,8 +169,8 @@ class Theatre:
         patch.setattr(tasks.respond, "load_site", lambda platform, name: self.plant)
         patch.setattr(tasks.respond, "Ledger", self._ledger)
         patch.setattr(tasks.respond, "Case", self._case)
-        patch.setattr(flows.incidents.restore, "Ledger", self._ledger)
-        patch.setattr(flows.incidents.restore, "all_sites", lambda platforms: [self.site])
+        patch.setattr(tasks.installation, "Ledger", self._ledger)
+        patch.setattr(flows.incidents.restore, "look_up", lambda platforms: Sites((self.site,), {}))
         patch.setattr(flows.incidents.restore, "RUNBOOKS", RUNBOOKS)
         self._patch_what_is_only_shown()
         self._patch_the_database()

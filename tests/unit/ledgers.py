@@ -1,10 +1,14 @@
-"""Ledgers in memory. They are emptied and used again: to make one anew takes longer than most tests."""
+"""Ledgers that are there already: to make one anew takes longer than most tests. Those in memory are emptied and used
+again, those in files are copies."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tasks.ledger import Ledger
 from tasks.ledger.tables import metadata
@@ -56,6 +60,20 @@ def fresh_ledger(clock: Callable[[], datetime] = _right) -> Ledger:
     _LENT.append(found)
     found.clock = clock
     return found
+
+
+@cache
+def _made() -> bytes:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "ledger.db"
+        Ledger(f"sqlite:///{path}").close()
+        return path.read_bytes()
+
+
+def ledger_file(path: Path) -> str:
+    """The URL of an empty ledger in a file: a copy, which is made quicker than a new one. All have one identity."""
+    path.write_bytes(_made())
+    return f"sqlite:///{path}"
 
 
 def take_back() -> None:
