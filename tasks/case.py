@@ -30,6 +30,7 @@ from tasks.model.outcome import Severity
 from tasks.model.refusal import Refusal, Refused
 from tasks.model.target import Target
 from tasks.platform import Platform
+from tasks.redact import redact
 from tasks.runbook import Runbook, Trigger
 from tasks.systems.errors import explain
 from tasks.systems.metrics import Point
@@ -212,6 +213,7 @@ class Case(Generic[P, F]):
         repeated, at most `retries` times, when it returns `try_again`; a failure that will not go away it returns too.
         """
         following: list[Any] = [allow_failure(future) for future in self.after]
+        title = redact(title)
         name = title.partition(":")[0] if stage == "mitigate" else title
 
         def between_fail_points() -> T | State[T]:

@@ -17,7 +17,8 @@ from tasks.ledger import ChangeState
 from tasks.model.escalation import NoticeKind
 from tasks.model.outcome import Outcome
 from tasks.platform import Platform
-from tasks.report import Report, markdown
+from tasks.redact import redact
+from tasks.report import Report, markdown, text
 from tasks.reporting import build_report
 
 P = TypeVar("P", bound=Platform)
@@ -35,7 +36,7 @@ def conclude(case: Case[P, F], ending: Ending) -> State[Any]:
     if case.incident is not None:
         _let_go(case, case.incident.id, ending.outcome)
     publish(report)
-    return final_state(ending.outcome, ending.verdict)
+    return final_state(ending.outcome, report.verdict)
 
 
 def _escalate(case: Case[P, F], ending: Ending) -> None:
@@ -73,7 +74,7 @@ def publish(report: Report) -> None:
     """Shows the report in the Prefect UI: markdown for people, and its JSON twin."""
     key = f"{report.runbook}-{report.site}".lower().replace("_", "-")
     create_markdown_artifact(
-        key=key, markdown=markdown(report), description=f"{report.outcome.value}: {report.verdict}"
+        key=key, markdown=markdown(report), description=f"{report.outcome.value}: {text(report.verdict)}"
     )
     Artifact(type="json", key=f"{key}-json", data=report.model_dump_json()).create()
 
@@ -81,4 +82,4 @@ def publish(report: Report) -> None:
 def final_state(outcome: Outcome, verdict: str) -> State[Any]:
     """The Prefect state of an outcome: its name is the outcome, its type what automations match."""
     make = {"COMPLETED": Completed, "FAILED": Failed, "CANCELLED": Cancelled}[outcome.state_type]
-    return make(name=outcome.value, message=verdict)
+    return make(name=outcome.value, message=redact(verdict))
