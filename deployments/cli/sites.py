@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from deployments.cli.installation import require_server
 from deployments.cli.output import Exit, Json, UserError, err, out, print_json, print_table
-from flows.catalogue import PLATFORMS
+from flows.catalogue import PLATFORMS, RUNBOOKS
 from tasks.sites import look_up, misfit
 
 app = App(name="sites", help="The sites: where the platforms are, and what runbooks may do there.")
@@ -69,6 +70,8 @@ def apply(file: Path, *, json: Json = False) -> int:
 
 
 def _save(name: str, settings: Any) -> str:
+    if not re.fullmatch("[a-z0-9-]+", name):
+        raise UserError(f"{name!r} cannot be a site's name: it has lower case letters, digits and dashes only")
     if not isinstance(settings, dict) or str(settings.get("platform")) not in PLATFORMS:
         raise UserError(f"site {name!r} must name its platform: one of {', '.join(PLATFORMS)}")
     values = {str(key): value for key, value in settings.items() if key != "platform"}
@@ -76,9 +79,12 @@ def _save(name: str, settings: Any) -> str:
     if unknown := sorted(_unknown(platform, values)):
         raise UserError(f"site {name!r} has settings that {platform.slug()} does not know: {', '.join(unknown)}")
     try:
-        platform(**values).save(name, overwrite=True)
+        site = platform(**values)
     except ValidationError as error:
         raise UserError(f"site {name!r}: {misfit(error)}") from error
+    if unheard_of := sorted(set(site.trust_by_runbook) - set(RUNBOOKS)):
+        raise UserError(f"site {name!r} trusts runbooks that there are not: {', '.join(unheard_of)}")
+    site.save(name, overwrite=True)
     return name
 
 

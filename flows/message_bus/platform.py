@@ -48,17 +48,19 @@ class MessageBus(Platform):
     _block_type_slug = "message-bus"
     _description = "One message bus with its orchestration runtime, in one namespace of one Kubernetes cluster."
 
-    namespace: str = Field(title="Namespace", description="Changes are made here and nowhere else.")
+    namespace: str = Field(min_length=1, title="Namespace", description="Changes are made here and nowhere else.")
     context: str = Field(
         "", title="Context", description="Of the kubeconfig. Empty: the service account of the worker's own pod."
     )
     kubeconfig: str = Field("", title="Kubeconfig", description="A path on the worker. Empty: the usual place.")
-    orchestration: str = Field("orchestration", title="Orchestration Deployment")
+    orchestration: str = Field("orchestration", min_length=1, title="Orchestration Deployment")
     orchestration_labels: dict[str, str] = Field(
-        default_factory=lambda: {"app": "orchestration"}, title="Labels of the orchestration pods"
+        default_factory=lambda: {"app": "orchestration"},
+        min_length=1,
+        title="Labels of the orchestration pods",
     )
     metrics_port: int = Field(8082, ge=1, le=65535, title="Metrics port of the orchestration pods")
-    publishers: str = Field("event-publishers", title="Event publisher Deployment")
+    publishers: str = Field("event-publishers", min_length=1, title="Event publisher Deployment")
     analytics_publisher: str = Field(
         "analytics-publisher", title="Analytics publisher Deployment", description="Empty: this site has none."
     )
@@ -73,7 +75,9 @@ class MessageBus(Platform):
         description="Empty: the ready pods themselves are asked, at their metrics port; any of them answers for all.",
     )
     redis_url: SecretStr = Field(SecretStr("redis://redis:6379/0"), title="Redis")
-    pool_size_key: str = Field("ORCHESTRATION_WORKER_POOL_SIZE", title="Environment variable of the pool size")
+    pool_size_key: str = Field(
+        "ORCHESTRATION_WORKER_POOL_SIZE", min_length=1, title="Environment variable of the pool size"
+    )
     pool_size_default: int = Field(10, ge=1, title="Pool size where nothing sets it")
     replica_floor: int = Field(1, ge=1, title="Never fewer orchestration replicas than")
     replica_ceiling: int = Field(10, ge=1, title="Never more orchestration replicas than")
