@@ -49,7 +49,7 @@ _TOLD = (UserError, GroundError, LedgerUnavailable, WrongLedger, SiteNotFound, S
 def main() -> None:
     """Runs the command line. Known troubles end in one sentence and a code, never in a traceback."""
     try:
-        code = app(exit_on_error=False, print_error=True)
+        code = app(sys.argv[1:], exit_on_error=False, print_error=True)
     except KeyboardInterrupt:
         err.print("interrupted")
         code = 130

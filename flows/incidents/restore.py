@@ -73,8 +73,9 @@ def restore_site(ledger: Ledger, site: SavedSite, *, force: bool) -> list[Told]:
 
 
 def verdict(told: Sequence[Told]) -> str:
-    """What came of a restore, in one sentence."""
-    return "; ".join(f"{line.fate}: {line.what}" for line in told) or "nothing is left to give back"
+    """What came of a restore, in one sentence, and why what was not given back was not."""
+    said = (f"{line.fate}: {line.what}" + (f" ({line.why})" if line.fate is Fate.NOT_DONE else "") for line in told)
+    return "; ".join(said) or "nothing is left to give back"
 
 
 def outcome(told: Sequence[Told]) -> Outcome:

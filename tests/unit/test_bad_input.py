@@ -6,11 +6,13 @@ import json
 import sys
 import threading
 from collections.abc import Iterator
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.context import SettingsContext, get_settings_context
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES
 
 from deployments.cli import main
 from deployments.cli.sites import _unknown
@@ -80,6 +82,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     settings.cache_clear()
 
 
+@cache
+def at(url: str) -> SettingsContext:
+    """Prefect's settings for a server, made once: that takes longer than most commands."""
+    context = get_settings_context()
+    settings = context.settings.copy_with_update({PREFECT_API_URL: url, PREFECT_CLIENT_MAX_RETRIES: 0})
+    return SettingsContext(profile=context.profile, settings=settings)
+
+
 class Shell:
     """The command line, at a Prefect server."""
 
@@ -89,10 +99,7 @@ class Shell:
     def run(self, url: str, *words: str) -> tuple[object, str, str]:
         """The code and what was printed."""
         self._monkeypatch.setattr(sys, "argv", ["runbooks", *words])
-        with (
-            temporary_settings({PREFECT_API_URL: url, PREFECT_CLIENT_MAX_RETRIES: 0}),
-            pytest.raises(SystemExit) as ended,
-        ):
+        with at(url), pytest.raises(SystemExit) as ended:
             main()
         printed = self._capsys.readouterr()
         return ended.value.code, printed.out, printed.err
@@ -255,6 +262,14 @@ def test_nobody_steers_by_another_ledger(server: Server, shell: Shell, words: tu
     ledger = Ledger(settings().ledger)
     assert ledger.pauses.all() == []
     ledger.close()
+
+
+def test_no_intake_writes_into_another_ledger(server: Server, shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "RUNBOOKS_INTAKE_TOKEN is not set" in shell.fails(server.url, "intake")
+    monkeypatch.setenv("RUNBOOKS_INTAKE_TOKEN", "secret")
+    settings.cache_clear()
+    server.answers[VARIABLE] = {"name": "runbooks_ledger", "value": "another one"}
+    assert "ledger is not the one that this installation uses" in shell.fails(server.url, "intake")
 
 
 def test_who_only_looks_does_not_make_a_ledger_the_installation_s(server: Server, shell: Shell) -> None:
