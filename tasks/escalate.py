@@ -10,6 +10,7 @@ from prefect.settings import PREFECT_UI_URL
 
 from tasks import failpoint
 from tasks.ledger import Ledger
+from tasks.ledger.pages import about_claim
 from tasks.model.escalation import Level, Notice, NoticeKind, due_level, incident_key, respond_by
 from tasks.model.evidence import Unknown
 from tasks.model.incident import Incident
@@ -43,7 +44,7 @@ class Matter:
     @property
     def id(self) -> str:
         """What calls are counted by."""
-        return f"claim {self.claim}" if self.claim else self.incident or self.run
+        return about_claim(self.claim) if self.claim else self.incident or self.run
 
 
 def matter_of(incident: Incident, runbook: AnyRunbook) -> Matter:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from tasks.ledger.archive import Rows
 from tasks.ledger.ledger import Ledger
+from tasks.ledger.pages import about_claim
 from tasks.ledger.records import ClaimState
 from tasks.ledger.tables import (
     approvals,
@@ -78,6 +79,8 @@ def _over(before: sa.ColumnElement[datetime]) -> sa.ColumnElement[bool]:
 
 def _prune_belongings(tx: sa.Connection, ids: Sequence[str], matters: Sequence[str]) -> dict[str, int]:
     """Deletes runs and all that they left; `matters` are the incidents and runs that people were called about."""
+    made = tx.execute(sa.select(claims.c.id).where(claims.c.run.in_(ids))).scalars().all()
+    matters = [*matters, *map(about_claim, made)]
     gone: dict[str, int] = {}
     for table in (notes, evidence, changes, claims, approvals):
         gone |= _delete(tx, table, table.c.run.in_(ids))
