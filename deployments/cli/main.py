@@ -14,7 +14,7 @@ from deployments.cli.output import Exit, UserError, err
 from lab.model import GroundError
 from tasks.ledger import LedgerUnavailable
 from tasks.redact import redact
-from tasks.sites import SiteNotFound
+from tasks.sites import SiteBroken, SiteNotFound
 from tasks.version import code_version
 
 app = App(
@@ -41,7 +41,7 @@ app.command(ground.app)
 app.command(serve.intake)
 app.command(serve.rules)
 
-_TOLD = (UserError, GroundError, LedgerUnavailable, SiteNotFound)
+_TOLD = (UserError, GroundError, LedgerUnavailable, SiteBroken, SiteNotFound)
 
 
 def main() -> None:
