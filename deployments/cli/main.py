@@ -9,7 +9,7 @@ from cyclopts import App
 from prefect.exceptions import ObjectNotFound
 from rich.markup import escape
 
-from deployments.cli import control, ground, ledger, runs, serve, show, sites
+from deployments.cli import alerts, control, ground, ledger, runs, serve, show, sites
 from deployments.cli.output import Exit, UserError, err
 from lab.model import GroundError
 from tasks.ledger import LedgerUnavailable
@@ -29,6 +29,7 @@ app.command(show.show)
 app.command(runs.plan)
 app.command(runs.run)
 app.command(runs.status)
+app.command(alerts.alerts)
 app.command(control.approve)
 app.command(control.take)
 app.command(control.changes)

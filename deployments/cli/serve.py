@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from deployments.cli.output import Exit, UserError, out
-from deployments.cli.runs import require_server
+from deployments.cli.runs import named_server, require_server
 from deployments.intake.app import create_app
 from deployments.intake.intake import Intake
 from deployments.rules import rules_yaml
@@ -35,6 +35,7 @@ def intake(
     token = settings().intake_token
     if token is None or not token.get_secret_value():
         raise UserError("RUNBOOKS_INTAKE_TOKEN is not set: choose a secret, and give Alertmanager the same")
+    named_server()
     ledger = Ledger(settings().ledger)
     # What fails here is tried again by the intake itself, so that nothing else has to wait for it.
     impatient = {PREFECT_CLIENT_MAX_RETRIES: 0, PREFECT_API_REQUEST_TIMEOUT: PREFECT_WITHIN_SECONDS}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -88,8 +89,17 @@ def handle(
     for turn, came in zip(reports, received, strict=True):
         answers[turn] = _answer(alerts[turn].name, reports[turn], came)
     if strays:
-        ledger.strays.note(strays)
+        ledger.strays.note(_together(strays))
     return [answers[turn] for turn in range(len(alerts))]
+
+
+def _together(strays: Sequence[Stray]) -> list[Stray]:
+    """One of those that are the same, with how often it came: of one that is on and over, that it is on."""
+    found: dict[str, Stray] = {}
+    for stray in sorted(strays, key=lambda one: one.resolved_at is None):
+        known = found.get(stray.key)
+        found[stray.key] = replace(stray, times=known.times + 1) if known else stray
+    return list(found.values())
 
 
 def _report(alert: Alert, runbook: AnyRunbook, site: Address, now: datetime) -> Firing | Over:

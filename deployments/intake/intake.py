@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -33,12 +34,17 @@ class Intake:
     """Everything that works in one intake's process."""
 
     def __init__(
-        self, ledger: Ledger, runbooks: Mapping[str, AnyRunbook], settings: Settings, book: SiteBook | None = None
+        self,
+        ledger: Ledger,
+        runbooks: Mapping[str, AnyRunbook],
+        settings: Settings,
+        book: SiteBook | None = None,
+        announcer: Announcer | None = None,
     ) -> None:
         self._ledger, self._settings = ledger, settings
         self._by_alert = {runbook.alert: runbook for runbook in runbooks.values()}
         self.book = book or SiteBook(ledger)
-        self.announcer = Announcer(ledger)
+        self.announcer = announcer or Announcer(ledger)
         self.desk = Desk(self._take_in)
         self.watch = Watch(
             ledger,
@@ -76,11 +82,12 @@ class Intake:
     def _tell(self, handled: Sequence[Handled]) -> None:
         if any(one.fate is Fate.OPENED for one in handled):
             self.announcer.wake()
-        for one in handled:
-            self.meters.alerts.labels(one.fate.name.lower()).inc()
-            if one.fate not in (Fate.FOLDED, Fate.ALIVE):
-                level = logging.WARNING if one.fate in STRAYS else logging.INFO
-                log.log(level, "%s at %s: %s", one.alert or "an alert without name", one.site or "no site", one.fate)
+        # In a storm one line for all that is alike.
+        for (alert, site, fate), times in Counter((one.alert, one.site, one.fate) for one in handled).items():
+            self.meters.alerts.labels(fate.name.lower()).inc(times)
+            if fate not in (Fate.FOLDED, Fate.ALIVE):
+                level = logging.WARNING if fate in STRAYS else logging.INFO
+                log.log(level, "%.100r at %s: %s (%d)", alert, site or "no site", fate, times)
 
     # ---- the eye on ourselves ----
 

@@ -32,7 +32,11 @@ class Strays:
         is over."""
         with self._database.writing() as tx:
             for stray in sorted(found, key=lambda one: one.key):
-                again = {"last_at": stray.last_at, "times": strays.c.times + 1, "resolved_at": stray.resolved_at}
+                again = {
+                    "last_at": stray.last_at,
+                    "times": strays.c.times + stray.times,
+                    "resolved_at": stray.resolved_at,
+                }
                 again |= {"why": stray.why, "summary": stray.summary}
                 if stray.resolved_at is not None:
                     over = {"resolved_at": stray.resolved_at, "last_at": stray.last_at}
