@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated
 
 import uvicorn
@@ -36,6 +37,7 @@ def intake(
     if token is None or not token.get_secret_value():
         raise UserError("RUNBOOKS_INTAKE_TOKEN is not set: choose a secret, and give Alertmanager the same")
     named_server()
+    _log_to_stderr()
     ledger = Ledger(settings().ledger)
     # What fails here is tried again by the intake itself, so that nothing else has to wait for it.
     impatient = {PREFECT_CLIENT_MAX_RETRIES: 0, PREFECT_API_REQUEST_TIMEOUT: PREFECT_WITHIN_SECONDS}
@@ -48,6 +50,16 @@ def intake(
     finally:
         ledger.close()
     return Exit.FINE
+
+
+def _log_to_stderr() -> None:
+    """What the intake does, a line each; not what the libraries below it do."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    ours = logging.getLogger("runbooks")
+    ours.setLevel(logging.INFO)
+    ours.addHandler(handler)
+    ours.propagate = False
 
 
 def rules(site: str) -> int:
