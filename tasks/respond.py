@@ -31,7 +31,7 @@ from tasks.model.outcome import Outcome, Trust
 from tasks.platform import Platform
 from tasks.runbook import Runbook
 from tasks.settings import settings
-from tasks.sites import SiteNotFound, SiteUnusable, load_site, misfit
+from tasks.sites import SiteBroken, SiteNotFound, load_site, misfit
 from tasks.version import code_version
 
 P = TypeVar("P", bound=Platform)
@@ -59,7 +59,7 @@ def respond(runbook: Runbook[P, F], request: Request) -> State[Any]:
     """
     try:
         platform = override(load_site(runbook.platform, request.site), runbook.id, request.numbers)
-    except (SiteNotFound, SiteUnusable) as error:
+    except (SiteBroken, SiteNotFound) as error:
         return Failed(name=BAD_INPUT, message=str(error))
     except ValidationError as error:
         return Failed(name=BAD_INPUT, message=f"the numbers do not fit: {misfit(error)}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import BlockDocument
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from pydantic import ValidationError
 
@@ -15,15 +16,13 @@ from tasks.platform import Platform
 
 P = TypeVar("P", bound=Platform)
 
-log = logging.getLogger("runbooks.sites")
-
 
 class SiteNotFound(Exception):
     """No site of this name is saved."""
 
 
-class SiteUnusable(Exception):
-    """A site is saved whose settings do not fit: the UI does not check all of them. The text shows no setting's value,
+class SiteBroken(Exception):
+    """A saved site does not fit its platform's settings; the text says which and why, and shows no setting's value,
     which may be a secret."""
 
 
@@ -36,18 +35,11 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
-class Sites:
-    """The saved sites that can be used, and why the others cannot, by their names."""
+class Saved:
+    """The saved sites, and what is wrong with those that cannot be used."""
 
-    usable: tuple[Site, ...]
-    unusable: dict[str, str]
-
-    def named(self, name: str) -> Sites:
-        """Those of this name; all, where it is empty."""
-        return Sites(
-            tuple(site for site in self.usable if name in ("", site.name)),
-            {found: why for found, why in self.unusable.items() if name in ("", found)},
-        )
+    sites: tuple[Site, ...]
+    broken: tuple[str, ...] = ()
 
 
 def load_site(platform: type[P], name: str) -> P:
@@ -55,7 +47,7 @@ def load_site(platform: type[P], name: str) -> P:
 
     Raises:
         SiteNotFound: there is none of this name.
-        SiteUnusable: its settings do not fit.
+        SiteBroken: it does not fit its platform. (The UI does not check all that a platform does.)
     """
     try:
         found = platform.load(name)
@@ -69,8 +61,7 @@ def load_site(platform: type[P], name: str) -> P:
     except RuntimeError as error:
         if not isinstance(error.__cause__, ValidationError):
             raise
-        # From None: the other errors repeat what was set.
-        raise SiteUnusable(f"site {name!r} cannot be used: {misfit(error.__cause__)}") from None
+        raise SiteBroken(_broken(platform, name, error.__cause__)) from None  # the others repeat what was set
     assert isinstance(found, platform)
     return found
 
@@ -81,34 +72,59 @@ def misfit(error: ValidationError) -> str:
     return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
 
 
-def look_up(platforms: Iterable[type[Platform]]) -> Sites:
-    """Every saved site of these platforms. One that cannot be used keeps no other from being used."""
-    usable: list[Site] = []
-    unusable: dict[str, str] = {}
-    for platform in platforms:
-        for name in site_names(platform):
-            try:
-                usable.append(Site(name, load_site(platform, name)))
-            except SiteUnusable as error:
-                unusable[name] = str(error)
-    return Sites(tuple(usable), unusable)
+def _broken(platform: type[Platform], name: str, error: ValidationError) -> str:
+    return f"the site {name!r} does not fit {platform.slug()}: {misfit(error)}"
 
 
 def all_sites(platforms: Iterable[type[Platform]]) -> list[Site]:
-    """Every saved site of these platforms that can be used; the others are logged."""
-    found = look_up(platforms)
-    for why in found.unusable.values():
-        log.error("%s", why)
-    return list(found.usable)
+    """Every saved site of these platforms.
+
+    Raises:
+        SiteBroken: one of them does not fit its platform any more.
+    """
+    found = read_sites(platforms)
+    if found.broken:
+        raise SiteBroken("; ".join(found.broken))
+    return list(found.sites)
 
 
-def site_names(platform: type[Platform]) -> list[str]:
-    """The names of a platform's saved sites; none where the platform was never registered with the server."""
+def choose(platforms: Iterable[type[Platform]], name: str) -> Saved:
+    """The saved site of this name; all that are saved where the name is empty.
+
+    Raises:
+        SiteNotFound: there is none of this name.
+        SiteBroken: this one does not fit its platform.
+    """
+    platforms = tuple(platforms)
+    if not name:
+        return read_sites(platforms)
+    for platform in platforms:
+        with suppress(SiteNotFound):
+            return Saved((Site(name, load_site(platform, name)),))
+    raise SiteNotFound(f"there is no site {name!r}: see `runbooks sites`")
+
+
+def read_sites(platforms: Iterable[type[Platform]]) -> Saved:
+    """Every saved site of these platforms, and which ones cannot be used, with the reason."""
+    sites: list[Site] = []
+    broken: list[str] = []
     with get_client(sync_client=True) as client:
-        try:
-            documents = client.read_block_documents_by_type(platform.slug())
-        except PrefectHTTPStatusError as error:
-            if error.response.status_code == 404:
-                return []
-            raise
-    return sorted(document.name for document in documents if document.name)
+        for platform in platforms:
+            for document in sorted(_documents(client, platform), key=lambda one: one.name or ""):
+                if not document.name:  # part of another block
+                    continue
+                try:
+                    sites.append(Site(document.name, platform.model_validate(document.data)))
+                except ValidationError as error:
+                    broken.append(_broken(platform, document.name, error))
+    return Saved(tuple(sites), tuple(broken))
+
+
+def _documents(client: SyncPrefectClient, platform: type[Platform]) -> list[BlockDocument]:
+    """The saved blocks of a platform; none where it was never registered with the server."""
+    try:
+        return client.read_block_documents_by_type(platform.slug())
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code == 404:
+            return []
+        raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 import httpx
 from prefect.client.orchestration import get_client
@@ -15,7 +15,7 @@ from flows.catalogue import PLATFORMS
 from tasks.installation import not_another
 from tasks.ledger import Ledger
 from tasks.settings import settings
-from tasks.sites import site_names
+from tasks.sites import SiteBroken, choose
 
 
 def require_server() -> None:
@@ -28,11 +28,24 @@ def require_server() -> None:
         raise UserError(why)
 
 
-def _no_server() -> str:
-    """Why there is no Prefect server to ask, or the empty string."""
+def named_server() -> str:
+    """The address of the Prefect server's API.
+
+    Raises:
+        UserError: none is named, and Prefect would start one of its own in silence.
+    """
     url = get_current_settings().api.url
     if not url:
-        return "no Prefect server is named: set PREFECT_API_URL, e.g. http://127.0.0.1:4200/api"
+        raise UserError("no Prefect server is named: set PREFECT_API_URL, e.g. http://127.0.0.1:4200/api")
+    return url
+
+
+def _no_server() -> str:
+    """Why there is no Prefect server to ask, or the empty string."""
+    try:
+        url = named_server()
+    except UserError as error:
+        return str(error)
     with get_client(sync_client=True) as client:
         if trouble := client.api_healthcheck():
             return f"the Prefect server at {url} does not answer: {trouble}"
@@ -63,7 +76,7 @@ def our_ledger(site: str = "") -> Iterator[Ledger]:
 
     Raises:
         WrongLedger: it is another one: to pause there would stop nothing.
-        UserError: there is no such site.
+        SiteNotFound: there is no such site.
     """
     with closing(Ledger(settings().ledger)) as ledger:
         if why := _no_server():
@@ -80,7 +93,8 @@ def require_site(site: str) -> None:
     """A site that is named must be saved: what is done at a misspelt one is done nowhere.
 
     Raises:
-        UserError: it is not.
+        SiteNotFound: it is not.
     """
-    if site and not any(site in site_names(platform) for platform in PLATFORMS.values()):
-        raise UserError(f"there is no site {site!r}: see `runbooks sites`")
+    if site:
+        with suppress(SiteBroken):  # one that cannot be used can be paused all the same
+            choose(PLATFORMS.values(), site)

@@ -9,14 +9,14 @@ from cyclopts import App
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from rich.markup import escape
 
-from deployments.cli import control, ground, ledger, runs, serve, show, sites
+from deployments.cli import alerts, control, ground, ledger, runs, serve, show, sites
 from deployments.cli.installation import refused
 from deployments.cli.output import Exit, UserError, err
 from lab.model import GroundError
 from tasks.installation import WrongLedger
 from tasks.ledger import LedgerUnavailable
 from tasks.redact import redact
-from tasks.sites import SiteNotFound, SiteUnusable
+from tasks.sites import SiteBroken, SiteNotFound
 from tasks.version import code_version
 
 app = App(
@@ -31,6 +31,7 @@ app.command(show.show)
 app.command(runs.plan)
 app.command(runs.run)
 app.command(runs.status)
+app.command(alerts.alerts)
 app.command(control.approve)
 app.command(control.take)
 app.command(control.changes)
@@ -43,7 +44,7 @@ app.command(ground.app)
 app.command(serve.intake)
 app.command(serve.rules)
 
-_TOLD = (UserError, GroundError, LedgerUnavailable, WrongLedger, SiteNotFound, SiteUnusable)
+_TOLD = (UserError, GroundError, LedgerUnavailable, WrongLedger, SiteBroken, SiteNotFound)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from deployments.cli.installation import require_server
 from deployments.cli.output import Exit, Json, UserError, err, out, print_json, print_table
 from flows.catalogue import PLATFORMS, RUNBOOKS
-from tasks.sites import look_up, misfit
+from tasks.sites import misfit, read_sites
 
 app = App(name="sites", help="The sites: where the platforms are, and what runbooks may do there.")
 
@@ -23,7 +23,7 @@ app = App(name="sites", help="The sites: where the platforms are, and what runbo
 def list_sites(*, json: Json = False) -> int:
     """List all saved sites."""
     require_server()
-    sites = look_up(PLATFORMS.values())
+    saved = read_sites(PLATFORMS.values())
     entries = [
         {
             "name": site.name,
@@ -32,7 +32,7 @@ def list_sites(*, json: Json = False) -> int:
             "trust": site.platform.trust.value,
             "alert labels": ",".join(f"{k}={v}" for k, v in site.platform.alert_labels.items()),
         }
-        for site in sites.usable
+        for site in saved.sites
     ]
     if json:
         print_json(entries)
@@ -41,9 +41,9 @@ def list_sites(*, json: Json = False) -> int:
         print_table(
             head, [tuple(e.values()) for e in entries], empty="No site is saved: see `runbooks sites apply --help`."
         )
-    for why in sites.unusable.values():
+    for why in saved.broken:
         err.print(f"{why}; correct it in the Prefect UI under Blocks", markup=False)
-    return Exit.FAILED if sites.unusable else Exit.FINE
+    return Exit.FAILED if saved.broken else Exit.FINE
 
 
 @app.command

@@ -23,7 +23,7 @@ from tasks.ledger import Ledger, LedgerUnavailable
 from tasks.model.incident import Raiser
 from tasks.respond import BAD_INPUT
 from tasks.runbook import AnyRunbook
-from tasks.sites import Site, look_up
+from tasks.sites import Site, SiteBroken, SiteNotFound, choose
 from tasks.systems.errors import explain
 
 INTERVAL = timedelta(minutes=1)
@@ -46,20 +46,20 @@ def health_check(
     site: Annotated[str, shown("Site", "Only this site. Empty: all saved sites of all platforms.")] = "",
 ) -> State[Any]:
     """Looks at every limit of every site once, and raises an incident where one is broken for long enough."""
-    sites = look_up(PLATFORMS.values()).named(site)
-    if site and not (sites.usable or sites.unusable):
-        return Failed(name=BAD_INPUT, message=f"there is no site {site!r}: see `runbooks sites`")
     try:
+        saved = choose(PLATFORMS.values(), site)
         with our_ledger() as ledger:
             checks = [
                 _check(ledger, runbook, found)
-                for found in sites.usable
+                for found in saved.sites
                 for runbook in RUNBOOKS.values()
                 if isinstance(found.platform, runbook.platform)
             ]
+    except (SiteNotFound, SiteBroken) as error:
+        return Failed(name=BAD_INPUT, message=str(error))
     except (LedgerUnavailable, WrongLedger) as error:
         return Failed(name=NO_LEDGER, message=str(error))
-    return conclude([*checks, *(Check("everything", name, None, why) for name, why in sites.unusable.items())])
+    return conclude([*checks, *(Check("everything", "a site", None, why) for why in saved.broken)])
 
 
 def _check(ledger: Ledger, runbook: AnyRunbook, site: Site) -> Check:

@@ -24,7 +24,7 @@ from tasks.model.outcome import Outcome, Severity, Trust
 from tasks.respond import BAD_INPUT
 from tasks.restore import Fate, Told, groups, report, restore_group, still_going_on
 from tasks.sites import Site as SavedSite
-from tasks.sites import look_up
+from tasks.sites import SiteBroken, SiteNotFound, choose
 from tasks.version import code_version
 
 INTERVAL = timedelta(minutes=5)
@@ -40,15 +40,15 @@ def restore(
     ] = False,
 ) -> State[Any]:
     """Gives back what is not needed any more, at one site or at all."""
-    sites = look_up(PLATFORMS.values()).named(site)
-    if site and not (sites.usable or sites.unusable):
-        return Failed(name=BAD_INPUT, message=f"there is no site {site!r}: see `runbooks sites`")
     try:
+        saved = choose(PLATFORMS.values(), site)
         with our_ledger() as ledger:
-            told = [line for found in sites.usable for line in restore_site(ledger, found, force=force)]
+            told = [line for found in saved.sites for line in restore_site(ledger, found, force=force)]
+    except (SiteNotFound, SiteBroken) as error:
+        return Failed(name=BAD_INPUT, message=str(error))
     except (LedgerUnavailable, WrongLedger) as error:
         return Failed(name=NO_LEDGER, message=str(error))
-    told += [Told(Fate.NOT_DONE, f"everything at {name}", why) for name, why in sites.unusable.items()]
+    told += [Told(Fate.NOT_DONE, "everything there", why) for why in saved.broken]
     return final_state(outcome(told), verdict(told))
 
 

@@ -173,7 +173,7 @@ def test_a_server_that_breaks_down_in_between(server: Server, shell: Shell, word
         (("plan", "high_task_queue_depth", "--site", "prod"), "there is no site 'prod' of the platform 'message-bus'"),
         (("run", "high_task_queue_depth", "--site", "prod"), "there is no site 'prod'"),
         (("rules", "prod"), "there is no site 'prod'"),
-        (("rules", ""), "there is no site ''"),
+        (("rules", ""), "name a site"),
         (("pause", "--site", "prod"), "there is no site 'prod'"),
         (("changes", "--site", "prod"), "there is no site 'prod'"),
         (("restore", "--site", "prod"), "there is no site 'prod'"),
@@ -269,7 +269,7 @@ def test_no_intake_writes_into_another_ledger(server: Server, shell: Shell, monk
     monkeypatch.setenv("RUNBOOKS_INTAKE_TOKEN", "secret")
     settings.cache_clear()
     server.answers[VARIABLE] = {"name": "runbooks_ledger", "value": "another one"}
-    assert "ledger is not the one that this installation uses" in shell.fails(server.url, "intake")
+    assert "is not the ledger that this installation uses" in shell.fails(server.url, "intake")
 
 
 def test_who_only_looks_does_not_make_a_ledger_the_installation_s(server: Server, shell: Shell) -> None:

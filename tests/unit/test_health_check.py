@@ -24,7 +24,7 @@ from tasks.model.criterion import Limit
 from tasks.model.evidence import UnknownReading
 from tasks.model.incident import Incident, Raiser
 from tasks.runbook import AnyRunbook, Trigger
-from tasks.sites import Site, Sites
+from tasks.sites import Saved, Site, SiteBroken, SiteNotFound
 from tests.unit.inline import incident
 from tests.unit.ledgers import fresh_ledger
 from tests.unit.standin import HIGH, QUESTION, Standin, standin
@@ -172,31 +172,33 @@ class TestBoth:
 
     def state(self, flow: object, site: str = "") -> State[Any]:
         found: State[Any] = flow.fn(site=site)  # type: ignore[attr-defined]
+        assert found.type is Failed().type
         return found
 
-    def test_a_site_that_is_misspelt_is_bad_input(
-        self, flow: object, module: object, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("error", [SiteNotFound("there is no site 'prodd'"), SiteBroken("the site does not fit")])
+    def test_a_site_that_is_not_there_or_not_usable_is_bad_input(
+        self, flow: object, module: object, error: Exception, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(module, "look_up", lambda platforms: Sites((Site("prod", standin()),), {}))
+        def choose(platforms: object, name: str) -> Saved:
+            assert name == "prodd"
+            raise error
+
+        monkeypatch.setattr(module, "choose", choose)
         state = self.state(flow, "prodd")
-        assert (state.type, state.name) == (Failed().type, "BadInput")
-        assert state.message == "there is no site 'prodd': see `runbooks sites`"
+        assert (state.name, state.message) == ("BadInput", str(error))
 
     def test_with_another_ledger_nothing_is_done(
         self, flow: object, module: object, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(module, "look_up", lambda platforms: Sites((Site("prod", standin()),), {}))
+        monkeypatch.setattr(module, "choose", lambda platforms, name: Saved((Site("prod", standin()),)))
         monkeypatch.setattr(module, "our_ledger", another_ledger)
         state = self.state(flow)
-        assert (state.type, state.name) == (Failed().type, "NoLedger")
-        assert state.message == "this worker's ledger is not the one"
+        assert (state.name, state.message) == ("NoLedger", "this worker's ledger is not the one")
 
-    def test_a_site_that_cannot_be_used_fails_it(
+    def test_a_broken_site_fails_it_and_keeps_no_other_from_its_turn(
         self, flow: object, module: object, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        why = "site 'prod' cannot be used: contacts.0: no level"
-        monkeypatch.setattr(module, "look_up", lambda platforms: Sites((), {"prod": why}))
+        why = "the site 'prod' does not fit message-bus: contacts.0: no level"
+        monkeypatch.setattr(module, "choose", lambda platforms, name: Saved((), (why,)))
         monkeypatch.setattr(module, "our_ledger", contextmanager(lambda: iter([fresh_ledger()])))
-        state = self.state(flow)
-        assert state.type is Failed().type
-        assert why in (state.message or "")
+        assert why in (self.state(flow).message or "")
