@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from tasks import failpoint
 from tasks.approval import note_answers
 from tasks.case import USELESS, Case
 from tasks.conclude import conclude
+from tasks.cut_off import cut_off
 from tasks.escalate import call_who_is_due
 from tasks.facts import LiveFacts
 from tasks.heartbeat import beating
@@ -75,6 +77,13 @@ def respond(runbook: Runbook[P, F], request: Request) -> State[Any]:
 
 
 def _run(case: Case[P, F], broken: str) -> State[Any]:
+    try:
+        return _work(case, broken)
+    except LedgerUnavailable as lost:
+        return cut_off(case, lost)
+
+
+def _work(case: Case[P, F], broken: str) -> State[Any]:
     if case.incident and not case.ledger.incidents.claim(case.incident.id, case.run_id):
         return conclude(case, Ending(Outcome.STEPPED_ASIDE, "another run has this incident"))
     failpoint.reach("claimed")
@@ -89,7 +98,8 @@ def _run(case: Case[P, F], broken: str) -> State[Any]:
                 ending = Ending(Outcome.REFUSED, f"no change is made without a ledger: {broken}", ending.gate)
             return conclude(case, ending)
         finally:
-            case.let_go()
+            with suppress(LedgerUnavailable):  # what is held runs out by itself
+                case.let_go()
 
 
 def _call(case: Case[P, F]) -> None:

@@ -7,6 +7,8 @@ import sys
 import httpx
 from cyclopts import App
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
 from rich.markup import escape
 
 from deployments.cli import alerts, control, ground, ledger, runs, serve, show, sites
@@ -16,7 +18,7 @@ from lab.model import GroundError
 from tasks.installation import WrongLedger
 from tasks.ledger import LedgerUnavailable
 from tasks.redact import redact
-from tasks.sites import SiteBroken, SiteNotFound
+from tasks.sites import SiteBroken, SiteNotFound, misfit
 from tasks.version import code_version
 
 app = App(
@@ -60,6 +62,11 @@ def main() -> None:
         code = _tell(f"{error.filename or 'a file'}: {error.strerror or error}")
     except (httpx.TransportError, ObjectNotFound) as error:
         code = _tell(f"the Prefect server does not answer as expected ({error}): check PREFECT_API_URL")
+    except ValidationError as error:  # what was stored or set once does not fit any more
+        what = "what the environment sets (RUNBOOKS_...)" if error.title == "Settings" else f"a stored {error.title}"
+        code = _tell(f"{what} does not fit: {misfit(error)}")
+    except SettingsError as error:
+        code = _tell(f"what the environment sets (RUNBOOKS_...) does not fit: {error}")
     except PrefectHTTPStatusError as error:
         code = _tell(refused(error.response.status_code))
     except Exception as error:

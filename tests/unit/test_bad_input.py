@@ -192,6 +192,38 @@ def test_what_is_not_there(server: Server, shell: Shell, words: tuple[str, ...],
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("LEDGER", "nonsense", "the ledger must be a sqlite:/// or postgresql:// URL"),
+        ("LEDGER", "", "the ledger must be a sqlite:/// or postgresql:// URL"),
+        ("LEDGER", "mysql://root:hunter2@db/x", "not mysql://"),
+        (
+            "LEDGER",
+            "postgresql://root:hunter2@127.0.0.1:port/x",
+            "the ledger must be a sqlite:/// or postgresql:// URL",
+        ),
+        ("LEDGER", "sqlite:////proc/nowhere/ledger.db", "cannot make the ledger's folder"),
+        ("LEDGER", f"sqlite:///{__file__}", "file is not a database"),
+        ("LAST_RESORT", "hunter2", "what the environment sets (RUNBOOKS_...) does not fit"),
+        (
+            "LAST_RESORT",
+            '[{"kind": "pagerduty", "address": "hunter2"}]',
+            "what the environment sets (RUNBOOKS_...) does not fit: last_resort.0: Value error, PagerDuty calls somebody",
+        ),
+        ("UNCLAIMED_SECONDS", "-1", "does not fit: unclaimed_seconds: Input should be greater than 0"),
+    ],
+)
+def test_an_environment_that_does_not_fit(
+    server: Server, shell: Shell, monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+) -> None:
+    monkeypatch.setenv(f"RUNBOOKS_{name}", value)
+    settings.cache_clear()
+    error = shell.fails(server.url, "status")
+    assert told in error
+    assert "hunter2" not in error
+
+
+@pytest.mark.parametrize(
     ("content", "told"),
     [
         (b"\xff\xfe\x00", "is not YAML"),
