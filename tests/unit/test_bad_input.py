@@ -208,7 +208,7 @@ def test_what_is_not_there(server: Server, shell: Shell, words: tuple[str, ...],
         (
             "LAST_RESORT",
             '[{"kind": "pagerduty", "address": "hunter2"}]',
-            "what the environment sets (RUNBOOKS_...) does not fit: last_resort.0: Value error, PagerDuty calls somebody",
+            "does not fit: last_resort.0: Value error, PagerDuty calls somebody",
         ),
         ("UNCLAIMED_SECONDS", "-1", "does not fit: unclaimed_seconds: Input should be greater than 0"),
     ],
