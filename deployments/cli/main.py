@@ -9,7 +9,7 @@ from cyclopts import App
 from prefect.exceptions import ObjectNotFound
 from rich.markup import escape
 
-from deployments.cli import control, ground, ledger, runs, serve, show, sites
+from deployments.cli import automations, control, ground, ledger, runs, serve, show, sites
 from deployments.cli.output import Exit, UserError, err
 from lab.model import GroundError
 from tasks.ledger import LedgerUnavailable
@@ -37,6 +37,7 @@ app.command(control.pause)
 app.command(control.resume)
 app.command(sites.app)
 app.command(ledger.app)
+app.command(automations.app)
 app.command(ground.app)
 app.command(serve.intake)
 app.command(serve.rules)
