@@ -193,7 +193,7 @@ RULES: tuple[Rule, ...] = (
     # -- one at a time --
     Rule(
         "one run has an incident",
-        _instead(respond._run, "not case.ledger.incidents.claim(case.incident.id, case.run_id)", "False"),
+        _instead(respond._work, "not case.ledger.incidents.claim(case.incident.id, case.run_id)", "False"),
         ("test_conclude.py::test_only_one_run_works_on_an_incident",),
     ),
     Rule(
