@@ -7,7 +7,6 @@ incident is given to one more run, else a person is called.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -22,11 +21,10 @@ from flows.catalogue import PLATFORMS, RUNBOOKS
 from flows.parameters import shown
 from tasks import failpoint
 from tasks.aftermath import Aftermath, Fate, after_no_beginning, look_after
-from tasks.installation import same_ledger
-from tasks.ledger import Ledger
+from tasks.installation import NO_LEDGER, WrongLedger, our_ledger
+from tasks.ledger import Ledger, LedgerUnavailable
 from tasks.respond import BAD_INPUT
-from tasks.settings import settings
-from tasks.sites import Site, all_sites
+from tasks.sites import Saved, read_sites
 
 NAME = "escalate"
 LOOKS_EVERY = timedelta(seconds=10)
@@ -47,23 +45,22 @@ def escalate(
             fallen = client.read_flow_run(id)
     except (ValueError, ObjectNotFound):
         return Failed(name=BAD_INPUT, message=f"there is no flow run {run!r}: give the id that its page shows")
-    ledger = Ledger(settings().ledger)
     try:
-        same_ledger(ledger)
-        return conclude(_look_until_done(ledger, fallen))
-    finally:
-        ledger.close()
+        with our_ledger() as ledger:
+            return conclude(_look_until_done(ledger, fallen))
+    except (LedgerUnavailable, WrongLedger) as error:
+        return Failed(name=NO_LEDGER, message=str(error))
 
 
 def _look_until_done(ledger: Ledger, fallen: FlowRun) -> Aftermath:
     """Looks as a task of the flow's run, which Prefect repeats while it is too early or nobody could be reached."""
-    sites, since = all_sites(PLATFORMS.values()), ledger.now()
+    saved, since = read_sites(PLATFORMS.values()), ledger.now()
 
     def look() -> Aftermath | State[Aftermath]:
-        found = look_at(ledger, sites, fallen, since)
+        found = look_at(ledger, saved, fallen, since)
         return found if found.fate is not Fate.NOT_YET else Failed(name=found.fate.value, message=found.text)
 
-    longest = PATIENCE + max((2 * site.platform.pace.lease for site in sites), default=timedelta(0))
+    longest = PATIENCE + max((2 * site.platform.pace.lease for site in saved.sites), default=timedelta(0))
     piece: Any = Task(
         look,
         name="look after",
@@ -76,7 +73,7 @@ def _look_until_done(ledger: Ledger, fallen: FlowRun) -> Aftermath:
     return state.result() if state.is_completed() else Aftermath(Fate.NOBODY_CALLED, state.message or "")
 
 
-def look_at(ledger: Ledger, sites: Sequence[Site], fallen: FlowRun, since: datetime) -> Aftermath:
+def look_at(ledger: Ledger, saved: Saved, fallen: FlowRun, since: datetime) -> Aftermath:
     """One look at a run that Prefect says to have fallen. `since` is when the first look was."""
     if fallen.state is None or fallen.state.type not in _FALLEN:
         return Aftermath(Fate.NOT_NEEDED, f"it is {fallen.state_name}")
@@ -85,11 +82,12 @@ def look_at(ledger: Ledger, sites: Sequence[Site], fallen: FlowRun, since: datet
     whose = run or incident
     if whose is None:
         return Aftermath(Fate.NOT_NEEDED, "it ended before it began, and was started for no incident")
-    runbook, site = RUNBOOKS.get(whose.runbook), next((site for site in sites if site.name == whose.site), None)
+    runbook, site = RUNBOOKS.get(whose.runbook), next((site for site in saved.sites if site.name == whose.site), None)
     if runbook is None:
         return Aftermath(Fate.NOT_NEEDED, f"{whose.runbook} is no runbook")
     if site is None:
-        return Aftermath(Fate.NOBODY_CALLED, f"there is no site {whose.site!r}, so nobody is known who could be called")
+        why = "; ".join(saved.broken) or f"there is no site {whose.site!r}"
+        return Aftermath(Fate.NOBODY_CALLED, f"nobody is known who could be called: {why}")
     if run is not None:
         return look_after(ledger, runbook, site, run, since)
     assert incident is not None

@@ -24,7 +24,7 @@ from tasks.model.incident import Incident, Raiser
 from tasks.model.outcome import Outcome
 from tests.live.conftest import Commands, World, wait_for
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
 RUNBOOK, ALERT = "high_task_queue_depth", "HighTaskQueueDepth"
 SLUG = RUNBOOKS[RUNBOOK].slug
@@ -112,7 +112,7 @@ def test_a_silent_run_is_crashed_and_picked_up_once(alone: World) -> None:
         incident, first = raised(alone, Form.CURABLE_AT_ONCE)
         wait_for("the halt", lambda: alone.failed or None, 90)
         wait_for("the crash", lambda: True if alone.state_of(first)[0] == "CRASHED" else None, 120)
-        second = alone.run_of(incident, other_than=first, seconds=120)
+        second = alone.run_of(incident, other_than=first, seconds=240)
         record, report = alone.end_of(second)
     finally:
         with get_client(sync_client=True) as client:

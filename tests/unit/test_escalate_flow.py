@@ -15,6 +15,7 @@ from flows.incidents import escalate as module
 from flows.incidents.escalate import conclude, look_at
 from tasks.aftermath import Aftermath, Fate
 from tasks.model.outcome import Outcome
+from tasks.sites import Saved
 from tests.unit.standin import HIGH, RUNBOOKS
 from tests.unit.watching import MINUTE, Outside, World, starts
 
@@ -28,8 +29,8 @@ def flow_run(state: State[Any], id: str = "", **parameters: Any) -> FlowRun:
     return FlowRun(id=uuid.UUID(id) if id else uuid.uuid4(), flow_id=uuid.uuid4(), state=state, parameters=parameters)
 
 
-def look(world: World, fallen: FlowRun) -> Aftermath:
-    return look_at(world.ledger, world.sites, fallen, world.ledger.now())
+def look(world: World, fallen: FlowRun, *broken: str) -> Aftermath:
+    return look_at(world.ledger, Saved(tuple(world.sites), broken), fallen, world.ledger.now())
 
 
 @pytest.mark.parametrize("state", [Failed(name="NotRecovered"), Failed(), Crashed()], ids=lambda state: state.name)
@@ -80,6 +81,10 @@ def test_without_its_site_nobody_can_be_called(world: World, outside: Outside) -
     found = look(world, flow_run(Failed(), run))
     assert found.fate is Fate.NOBODY_CALLED
     assert "there is no site 'prod'" in found.text
+    assert (
+        "namespace: missing"
+        in look(world, flow_run(Failed(), run), "the site 'prod' does not fit: namespace: missing").text
+    )
 
 
 @pytest.mark.parametrize("fate", Fate)
