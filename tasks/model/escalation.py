@@ -99,6 +99,7 @@ class NoticeKind(StrEnum):
     EFFECT_UNKNOWN = "effect unknown"
     RESOLVED = "resolved"
     CRASHED = "crashed"
+    TEST = "test"  # nothing is wrong: somebody wants to know whether notices arrive
 
 
 @dataclass(frozen=True, slots=True)
