@@ -9,7 +9,7 @@ from cyclopts import App
 from prefect.exceptions import ObjectNotFound
 from rich.markup import escape
 
-from deployments.cli import control, ground, ledger, runs, serve, show, sites
+from deployments.cli import control, doctor, ground, ledger, runs, serve, show, sites
 from deployments.cli.output import Exit, UserError, err
 from lab.model import GroundError
 from tasks.ledger import LedgerUnavailable
@@ -40,6 +40,8 @@ app.command(ledger.app)
 app.command(ground.app)
 app.command(serve.intake)
 app.command(serve.rules)
+app.command(doctor.role)
+app.command(doctor.doctor)
 
 _TOLD = (UserError, GroundError, LedgerUnavailable, SiteNotFound)
 

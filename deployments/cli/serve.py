@@ -16,11 +16,13 @@ from tasks.ledger import Ledger
 from tasks.settings import settings
 from tasks.sites import all_sites
 
+PORT = 9087
+
 
 def intake(
     *,
     host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, Parameter(help="Port to listen on.")] = 9087,
+    port: Annotated[int, Parameter(help="Port to listen on.")] = PORT,
 ) -> int:
     """Serve the alert intake: Alertmanager's webhook at /alerts, with the bearer token RUNBOOKS_INTAKE_TOKEN."""
     token = settings().intake_token

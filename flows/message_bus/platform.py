@@ -170,7 +170,7 @@ class MessageBus(Platform):
         return {self.orchestration: self.replica_floor, **dict.fromkeys(self.pausable, 0)}
 
     def goals(self) -> Mapping[str, Mapping[str, int]]:
-        wanted = {
+        wanted: dict[str, HighTaskQueueDepth | CriticalTaskQueueDepth | WorkerPoolExhaustion] = {
             "high_task_queue_depth": self.high_task_queue_depth,
             "critical_task_queue_depth": self.critical_task_queue_depth,
             "worker_pool_exhaustion": self.worker_pool_exhaustion,
