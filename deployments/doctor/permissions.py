@@ -13,8 +13,8 @@ from tasks.systems.kubernetes.client import Cluster
 from tasks.systems.kubernetes.permissions import Permission, binding, may, role
 
 _GRANT = (
-    "runbooks role {site} --user USER | kubectl apply -f -, by somebody who may grant it; USER is what "
-    "kubectl {context}auth whoami prints for this account. What is missing, as rules: {rules}"
+    "runbooks role {site} --user USER | kubectl apply -f -, by somebody who may grant it; USER is this account, as "
+    "kubectl auth whoami names it. The rules that are missing: {rules}"
 )
 
 READS = Kind("may-not-read", Health.BROKEN, "what it may not read is unknown, and no option rests on it", _GRANT)
@@ -48,7 +48,7 @@ def read(cluster: Cluster, permissions: Iterable[Permission]) -> Mapping[Permiss
     return {permission: may(cluster, permission) for permission in sorted(permissions)}
 
 
-def judge(site: str, platform: Platform, granted: Mapping[Permission, bool], *, acts: bool) -> Iterable[Finding]:
+def judge(site: str, granted: Mapping[Permission, bool], *, acts: bool) -> Iterable[Finding]:
     """What is missing. `acts` says whether any runbook may change anything at this site."""
     missing = [permission for permission, has in granted.items() if not has]
     for kind, lacking in (
@@ -57,7 +57,7 @@ def judge(site: str, platform: Platform, granted: Mapping[Permission, bool], *, 
     ):
         if lacking:
             seen = f"{len(lacking)} of {len(granted)} are missing: {', '.join(map(str, lacking))}"
-            yield kind.found("permissions", seen, site, rules=_rules(lacking), context=_context(platform))
+            yield kind.found("permissions", seen, site, rules=_rules(lacking))
     if not missing:
         yield fine("permissions", f"all {len(granted)}: {', '.join(map(str, granted))}", site)
 
@@ -70,8 +70,3 @@ def acts(platform: Platform, runbooks: Iterable[str]) -> bool:
 def _rules(lacking: Iterable[Permission]) -> str:
     rules = role("", lacking)["rules"]
     return yaml.safe_dump(rules, default_flow_style=True, width=10_000, sort_keys=False).strip()
-
-
-def _context(platform: Platform) -> str:
-    cluster = platform.cluster()
-    return f"--context {cluster.context} " if cluster and cluster.context else ""

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.events import DeploymentTriggerTypes
@@ -46,30 +47,30 @@ def read(entry: Mapping[str, Any]) -> tuple[Trigger, ...]:
         deployment = find(client, name, name)
         if deployment is None:
             return ()
-        triggers = []
-        for spec in entry.get("triggers", ()):
-            trigger = _SPECS.validate_python(copy.deepcopy(spec))
-            trigger.set_deployment_id(deployment.id)
-            wanted = trigger.as_automation()
-            triggers.append(Trigger(name, wanted, tuple(client.read_automations_by_name(wanted.name))))
-        return tuple(triggers)
+        return tuple(
+            Trigger(name, wanted, tuple(client.read_automations_by_name(wanted.name)))
+            for wanted in automations(entry, deployment.id)
+        )
+
+
+def automations(entry: Mapping[str, Any], deployment: UUID) -> list[AutomationCore]:
+    """What `prefect deploy` makes of the triggers of an entry."""
+    triggers = [_SPECS.validate_python(copy.deepcopy(spec)) for spec in entry.get("triggers", ())]
+    for trigger in triggers:
+        trigger.set_deployment_id(deployment)
+    return [trigger.as_automation() for trigger in triggers]
 
 
 def judge(trigger: Trigger) -> Iterable[Finding]:
     """Whether the event will start the run."""
-    what, deployment = f"trigger “{trigger.wanted.name}”", trigger.deployment
-    same = [found for found in trigger.found if _content(found) == _content(trigger.wanted)]
+    wanted, deployment = trigger.wanted, trigger.deployment
+    what = f"trigger “{wanted.name}”"
+    same = [one for one in trigger.found if (one.trigger, one.actions) == (wanted.trigger, wanted.actions)]
     if not trigger.found:
         yield MISSING.found(what, "the server has no such automation", deployment=deployment)
     elif not same:
         yield DIFFERS.found(what, "the server has it with another content", deployment=deployment)
     elif not any(found.enabled for found in same):
-        yield DISABLED.found(what, "it is off", trigger=trigger.wanted.name)
+        yield DISABLED.found(what, "it is off", trigger=wanted.name)
     else:
         yield fine(what, "on")
-
-
-def _content(automation: AutomationCore) -> Any:
-    """What it does, without what the server adds."""
-    dumped = automation.model_dump(mode="json", include={"trigger", "actions"})
-    return {"trigger": {**dumped["trigger"], "id": None}, "actions": dumped["actions"]}
