@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 from kubernetes.client.rest import RESTClientObject
@@ -45,13 +45,11 @@ def used(monkeypatch: pytest.MonkeyPatch) -> set[Permission]:
     found: set[Permission] = set()
     send: Any = RESTClientObject.request
 
-    def noted(self: Any, method: str, url: str, query_params: Any = None, **more: Any) -> Any:
-        address = urlsplit(url)
-        info = RequestInfo.parse(method, address.path, dict(parse_qsl(address.query)))
+    def noted(rest: Any, method: str, url: str, *others: Any, **more: Any) -> Any:
+        info = RequestInfo.parse(method, urlsplit(url).path, {})  # nothing here watches
         resource = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
-        api = f"{info.group}/{info.version}" if info.group else info.version
-        found.add(Permission(api, resource, info.verb))
-        return send(self, method, url, query_params, **more)
+        found.add(Permission(f"{info.group}/{info.version}" if info.group else info.version, resource, info.verb))
+        return send(rest, method, url, *others, **more)
 
     monkeypatch.setattr(RESTClientObject, "request", noted)
     return found
