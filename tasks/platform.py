@@ -14,6 +14,7 @@ from tasks.limits import Allowed, Limits
 from tasks.model.change import Change
 from tasks.model.knob import Knob
 from tasks.model.outcome import Trust
+from tasks.model.site import Address
 from tasks.model.target import Target
 from tasks.systems.alertmanager import Alertmanager
 from tasks.systems.exposition import Endpoints
@@ -95,6 +96,12 @@ class Platform(Block):
     )
     trust_by_runbook: dict[str, Trust] = Field(
         default_factory=dict, title="Trust per runbook", description="Exceptions, by the runbook's id."
+    )
+    silent_after_minutes: float = Field(
+        15,
+        gt=0,
+        title="Alerting is silent after (minutes)",
+        description="People are told when the rule RunbooksWatchdog, once heard regularly, is not heard for so long.",
     )
     prometheus_url: str = Field("", title="Prometheus", description="Empty: metrics are scraped from the pods.")
     prometheus_labels: dict[str, str] = Field(
@@ -216,9 +223,9 @@ class Platform(Block):
             return None
         return Alertmanager(self.alertmanager_url, token=_plain(self.alertmanager_token))
 
-    def answers_to(self, labels: Mapping[str, str]) -> bool:
-        """Whether an alert with these labels concerns this site."""
-        return bool(self.alert_labels) and all(labels.get(key) == value for key, value in self.alert_labels.items())
+    def address(self, site: str) -> Address:
+        """What has to be known of this site, by the name that it is saved under, to bring alerts to it."""
+        return Address(site, self.slug(), dict(self.alert_labels))
 
 
 def _plain(secret: SecretStr | None) -> str | None:

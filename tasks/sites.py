@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import BlockDocument
 from prefect.exceptions import PrefectHTTPStatusError
+from pydantic import ValidationError
 
 from tasks.platform import Platform
 
@@ -18,12 +20,24 @@ class SiteNotFound(Exception):
     """No site of this name is saved."""
 
 
+class SiteBroken(Exception):
+    """A saved site does not fit its platform's settings; the text says which and why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """A saved site: its name and what it says."""
 
     name: str
     platform: Platform
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The saved sites, and what is wrong with those that cannot be used."""
+
+    sites: tuple[Site, ...]
+    broken: tuple[str, ...] = ()
 
 
 def load_site(platform: type[P], name: str) -> P:
@@ -44,17 +58,40 @@ def load_site(platform: type[P], name: str) -> P:
 
 
 def all_sites(platforms: Iterable[type[Platform]]) -> list[Site]:
-    """Every saved site of these platforms."""
-    return [Site(name, load_site(platform, name)) for platform in platforms for name in site_names(platform)]
+    """Every saved site of these platforms.
+
+    Raises:
+        SiteBroken: one of them does not fit its platform any more.
+    """
+    found = read_sites(platforms)
+    if found.broken:
+        raise SiteBroken("; ".join(found.broken))
+    return list(found.sites)
 
 
-def site_names(platform: type[Platform]) -> list[str]:
-    """The names of a platform's saved sites; none where the platform was never registered with the server."""
+def read_sites(platforms: Iterable[type[Platform]]) -> Saved:
+    """Every saved site of these platforms, and which ones cannot be used, with the reason."""
+    sites: list[Site] = []
+    broken: list[str] = []
     with get_client(sync_client=True) as client:
-        try:
-            documents = client.read_block_documents_by_type(platform.slug())
-        except PrefectHTTPStatusError as error:
-            if error.response.status_code == 404:
-                return []
-            raise
-    return sorted(document.name for document in documents if document.name)
+        for platform in platforms:
+            for document in sorted(_documents(client, platform), key=lambda one: one.name or ""):
+                if not document.name:  # part of another block
+                    continue
+                try:
+                    sites.append(Site(document.name, platform.model_validate(document.data)))
+                except ValidationError as error:
+                    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+                    where = ".".join(str(part) for part in first["loc"])
+                    broken.append(f"the site {document.name!r} does not fit {platform.slug()}: {where}: {first['msg']}")
+    return Saved(tuple(sites), tuple(broken))
+
+
+def _documents(client: SyncPrefectClient, platform: type[Platform]) -> list[BlockDocument]:
+    """The saved blocks of a platform; none where it was never registered with the server."""
+    try:
+        return client.read_block_documents_by_type(platform.slug())
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code == 404:
+            return []
+        raise

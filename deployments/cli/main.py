@@ -9,12 +9,12 @@ from cyclopts import App
 from prefect.exceptions import ObjectNotFound
 from rich.markup import escape
 
-from deployments.cli import control, doctor, ground, ledger, runs, serve, show, sites
+from deployments.cli import alerts, control, doctor, ground, ledger, runs, serve, show, sites
 from deployments.cli.output import Exit, UserError, err
 from lab.model import GroundError
 from tasks.ledger import LedgerUnavailable
 from tasks.redact import redact
-from tasks.sites import SiteNotFound
+from tasks.sites import SiteBroken, SiteNotFound
 from tasks.version import code_version
 
 app = App(
@@ -29,6 +29,7 @@ app.command(show.show)
 app.command(runs.plan)
 app.command(runs.run)
 app.command(runs.status)
+app.command(alerts.alerts)
 app.command(control.approve)
 app.command(control.take)
 app.command(control.changes)
@@ -43,7 +44,7 @@ app.command(serve.rules)
 app.command(doctor.role)
 app.command(doctor.doctor)
 
-_TOLD = (UserError, GroundError, LedgerUnavailable, SiteNotFound)
+_TOLD = (UserError, GroundError, LedgerUnavailable, SiteBroken, SiteNotFound)
 
 
 def main() -> None:

@@ -210,10 +210,20 @@ def require_server() -> None:
     Raises:
         UserError: it does not.
     """
-    url = get_current_settings().api.url
-    if not url:
-        raise UserError("no Prefect server is named: set PREFECT_API_URL, e.g. http://127.0.0.1:4200/api")
+    url = named_server()
     with get_client(sync_client=True) as client:
         trouble = client.api_healthcheck()
     if trouble is not None:
         raise UserError(f"the Prefect server at {url} does not answer: {trouble}")
+
+
+def named_server() -> str:
+    """The address of the Prefect server's API.
+
+    Raises:
+        UserError: none is named, and Prefect would start one of its own in silence.
+    """
+    url = get_current_settings().api.url
+    if not url:
+        raise UserError("no Prefect server is named: set PREFECT_API_URL, e.g. http://127.0.0.1:4200/api")
+    return url

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from deployments.doctor import sites as saved_sites
+from deployments.doctor import sites
 from deployments.doctor.finding import Finding, merge
 from deployments.doctor.installation import apart_from_prefect, in_prefect
 from deployments.doctor.looks import NOT_MADE, Look, take
@@ -13,7 +13,7 @@ from deployments.doctor.patient import at_site, between_sites
 from deployments.doctor.server import Server, judge, read
 from flows.catalogue import PLATFORMS
 from tasks.settings import settings
-from tasks.sites import SiteNotFound
+from tasks.sites import Saved, SiteNotFound, read_sites
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,11 @@ def examine(wishes: Wishes) -> list[Finding]:
         return merge(findings)
     found, told = _sites()
     findings += told
-    if wishes.site and found is not None and wishes.site not in found.names:
+    if wishes.site and found is not None and not sites.knows(found, wishes.site):
         raise SiteNotFound(f"there is no site {wishes.site!r}: see `runbooks sites`")
     looks = [*apart_from_prefect(ledger, wishes.intake), *in_prefect(ledger)]
     if found is not None:
-        looks += between_sites(found.sites)
+        looks += between_sites(found.sites, ledger)
         for site in found.sites:
             if wishes.site in ("", site.name):
                 looks += at_site(site, found.sites, ledger, wishes.intake, notify=wishes.notify)
@@ -64,13 +64,13 @@ def _server() -> tuple[Server, list[Finding]]:
     return (seen[-1] if seen else Server("")), findings
 
 
-def _sites() -> tuple[saved_sites.Saved | None, list[Finding]]:
+def _sites() -> tuple[Saved | None, list[Finding]]:
     """The sites, None where they could not be read, and what is to be said of them."""
-    seen: list[saved_sites.Saved] = []
+    seen: list[Saved] = []
 
     def look() -> Iterable[Finding]:
-        seen.append(saved_sites.read(PLATFORMS.values()))
-        return saved_sites.judge(seen[-1])
+        seen.append(read_sites(PLATFORMS.values()))
+        return sites.judge(seen[-1])
 
     findings = take([Look("sites", look)])
     return (seen[-1] if seen else None), findings

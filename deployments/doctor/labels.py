@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from deployments.doctor.finding import Finding, Health, Kind, fine
+from deployments.doctor.ledger import opened
 from deployments.doctor.rules import external_labels
 from tasks.platform import Platform
 from tasks.runbook import AnyRunbook
@@ -103,6 +104,16 @@ def read_prometheus(prometheus: Prometheus) -> list[Firing]:
     ]
 
 
+def read_strays(ledger: str) -> list[Firing]:
+    """What the intake took in, is still on as far as it knows, and nobody answered to.
+
+    Raises:
+        LedgerUnavailable: the ledger cannot be opened.
+    """
+    with opened(ledger) as found:
+        return [Firing(stray.alert, stray.labels) for stray in found.strays.firing()]
+
+
 def judge_firing(
     where: str, firing: Sequence[Firing], runbooks: Iterable[AnyRunbook], sites: Sequence[Site]
 ) -> Iterable[Finding]:
@@ -118,7 +129,10 @@ def judge_firing(
 
 
 def _concerns(alert: Firing, platform: type[Platform], sites: Iterable[Site]) -> bool:
-    return any(isinstance(site.platform, platform) and site.platform.answers_to(alert.labels) for site in sites)
+    return any(
+        isinstance(site.platform, platform) and site.platform.address(site.name).answers_to(alert.labels)
+        for site in sites
+    )
 
 
 def _shown(labels: Mapping[str, str]) -> str:

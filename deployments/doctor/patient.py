@@ -23,6 +23,7 @@ from deployments.doctor import (
 from deployments.doctor.finding import Finding
 from deployments.doctor.ledger import opened
 from deployments.doctor.looks import Look
+from deployments.rules import WATCHDOG
 from flows.catalogue import RUNBOOKS
 from tasks.contacts import Channel
 from tasks.model.criterion import Criterion
@@ -41,8 +42,8 @@ from tasks.systems.prometheus import Prometheus
 MEASURE = timedelta(seconds=60)  # where there is no Prometheus, a rate takes two scrapes of all pods
 
 
-def between_sites(sites: Sequence[Site]) -> Iterator[Look]:
-    """Whether sites can be told apart, and the alerts that are on now concern one of them."""
+def between_sites(sites: Sequence[Site], ledger: str) -> Iterator[Look]:
+    """Whether sites can be told apart, and the alerts that are on now concern one of them. `ledger` is its address."""
     yield Look("alert labels of all sites", lambda: labels.judge_all(sites))
     asked: dict[str, Callable[[], list[labels.Firing]]] = {}
     for site in sites:
@@ -52,6 +53,7 @@ def between_sites(sites: Sequence[Site]) -> Iterator[Look]:
         elif prometheus := site.platform.prometheus():
             where = f"Prometheus {site.platform.prometheus_url}"
             asked.setdefault(where, partial(labels.read_prometheus, prometheus))
+    asked["the intake"] = partial(labels.read_strays, ledger)
     for where, read in asked.items():
         yield Look(f"alerts at {where}", partial(_firing, where, read, sites))
 
@@ -184,8 +186,9 @@ class Patient:
         return metrics.judge_pods(self.name, self.series, endpoints.types())
 
     def _rules(self, prometheus: Prometheus) -> Iterable[Finding]:
-        found = rules.read(prometheus, [runbook.alert for runbook in self.runbooks])
-        return [one for runbook in self.runbooks for one in rules.judge(self.site, self.sites, runbook, found)]
+        found = rules.read(prometheus, [WATCHDOG, *(runbook.alert for runbook in self.runbooks)])
+        told = [one for runbook in self.runbooks for one in rules.judge(self.site, self.sites, runbook, found)]
+        return [*told, *rules.judge_watchdog(self.site, found)]
 
     def _alertmanager(self, alertmanager: Alertmanager) -> Iterable[Finding]:
         return monitoring.judge_alertmanager(self.name, self.platform, monitoring.read_alertmanager(alertmanager))

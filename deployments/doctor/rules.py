@@ -12,6 +12,7 @@ import yaml
 
 from deployments.doctor.expressions import selectors, threshold
 from deployments.doctor.finding import Finding, Health, Kind, fine
+from deployments.rules import WATCHDOG
 from tasks.platform import Platform
 from tasks.runbook import AnyRunbook
 from tasks.sites import Site
@@ -52,7 +53,13 @@ NOWHERE = Kind(
     "the alert fires and no site answers to its labels: it opens no incident",
     "give the rule the labels {wanted} (runbooks rules {site} prints it so), or set alert_labels of the site",
 )
-KINDS = (MISSING, UNHEALTHY, NO_SERIES, THRESHOLD, HOLD, NOT_COMPARABLE, NOWHERE)
+NO_WATCHDOG = Kind(
+    "watchdog-missing",
+    Health.DOUBTFUL,
+    "when alerts get lost on their way, nobody is told: silence passes for health",
+    _RULES + "; and have Alertmanager repeat it, as docs/intake.md shows",
+)
+KINDS = (MISSING, UNHEALTHY, NO_SERIES, THRESHOLD, HOLD, NOT_COMPARABLE, NOWHERE, NO_WATCHDOG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +139,15 @@ def judge(site: Site, others: Sequence[Site], runbook: AnyRunbook, found: Sequen
     yield from findings
     if not findings:
         yield fine(what, f"{ours[0].expression}, for {ours[0].hold}", site.name)
+
+
+def judge_watchdog(site: Site, found: Sequence[Rule]) -> Iterable[Finding]:
+    """Whether there is an alert that is always on, by which the intake hears that alerts arrive."""
+    what = f"alert rule {WATCHDOG}"
+    if any(rule.alert == WATCHDOG and rule.healthy and rule.may_lead_to(site.platform) for rule in found):
+        yield fine(what, "it leads to this site", site.name)
+    else:
+        yield NO_WATCHDOG.found(what, "Prometheus has none for this site", site.name)
 
 
 def _shown(rule: Rule) -> str:

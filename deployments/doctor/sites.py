@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-
-from pydantic import ValidationError
+from collections.abc import Iterable
 
 from deployments.doctor.finding import Finding, Health, Kind, fine
-from tasks.model.evidence import Unknown
-from tasks.platform import Platform
-from tasks.sites import Site, site_names
-from tasks.systems.errors import explain
+from tasks.sites import Saved
 
 NONE = Kind(
     "no-sites",
@@ -22,51 +16,22 @@ NONE = Kind(
 UNREADABLE = Kind(
     "site-unreadable",
     Health.BROKEN,
-    "whoever reads all sites fails at this one: the intake, the health check, restore; so no site is served",
-    "correct it: runbooks sites apply FILE, or in the Prefect UI under Blocks; or delete it: "
-    "prefect block delete {platform}/{site}",
+    "no alert concerns it, and the health check and restore fail at it for all sites",
+    "correct it: runbooks sites apply FILE, or in the Prefect UI under Blocks; or delete it: prefect block delete",
 )
 KINDS = (NONE, UNREADABLE)
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """The sites that can be read, and by platform and name why the others cannot."""
-
-    sites: tuple[Site, ...]
-    unreadable: Mapping[tuple[str, str], str] = field(default_factory=dict)
-
-    @property
-    def names(self) -> frozenset[str]:
-        return frozenset({site.name for site in self.sites} | {name for _, name in self.unreadable})
-
-
-def read(platforms: Iterable[type[Platform]]) -> Saved:
-    """Every saved site of these platforms, each by itself."""
-    sites, unreadable = [], {}
-    for platform in platforms:
-        for name in site_names(platform):
-            try:
-                found = platform.load(name)
-                assert isinstance(found, platform)
-                sites.append(Site(name, found))
-            except Exception as error:  # one that cannot be read keeps the others from nothing here
-                unreadable[platform.slug(), name] = _why(error)
-    return Saved(tuple(sites), unreadable)
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, ValidationError):  # its own text repeats the values, and among them may be secrets
-        faults = error.errors(include_url=False, include_input=False, include_context=False)
-        return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
-    return Unknown.because(explain(error)).reason
-
-
 def judge(saved: Saved) -> Iterable[Finding]:
     """Whether there is a site, and each can be used."""
-    if not saved.names:
+    if not saved.sites and not saved.broken:
         yield NONE.found("sites", "none is saved")
-    for (platform, name), why in saved.unreadable.items():
-        yield UNREADABLE.found("the site's block", why, name, platform=platform)
+    for why in saved.broken:
+        yield UNREADABLE.found("sites", why)
     for site in saved.sites:
         yield fine("the site's block", f"{site.platform.slug()}, {site.platform.where()}", site.name)
+
+
+def knows(saved: Saved, name: str) -> bool:
+    """Whether there is a site of this name, be it one that cannot be used."""
+    return any(site.name == name for site in saved.sites) or any(repr(name) in why for why in saved.broken)

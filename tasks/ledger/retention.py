@@ -21,6 +21,7 @@ from tasks.ledger.tables import (
     page_turns,
     pages,
     runs,
+    strays,
     writes,
 )
 
@@ -36,7 +37,7 @@ def prune(ledger: Ledger, older_than: timedelta) -> Rows:
     ended or of a claim that is in force is deleted. Returns how many rows of which table went.
     """
     gone: dict[str, int] = {}
-    for batch in (_prune_incidents, _prune_runs):
+    for batch in (_prune_incidents, _prune_runs, _prune_strays):
         while deleted := batch(ledger, older_than):
             for table, rows in deleted.items():
                 gone[table] = gone.get(table, 0) + rows
@@ -67,6 +68,12 @@ def _prune_runs(ledger: Ledger, older_than: timedelta) -> dict[str, int]:
     with ledger.database.writing() as tx:
         ids = tx.execute(old.limit(_BATCH)).scalars().all()
         return _prune_belongings(tx, ids, ids) if ids else {}
+
+
+def _prune_strays(ledger: Ledger, older_than: timedelta) -> dict[str, int]:
+    """Alerts of nobody that were not heard of for so long."""
+    with ledger.database.writing() as tx:
+        return _delete(tx, strays, strays.c.last_at < ledger.database.now(-older_than))
 
 
 def _over(before: sa.ColumnElement[datetime]) -> sa.ColumnElement[bool]:

@@ -52,10 +52,27 @@ def test_a_rule(found: list[rules.Rule], expected: set[str]) -> None:
 @pytest.mark.parametrize("runbook", RUNBOOKS.values(), ids=lambda runbook: runbook.id)
 def test_our_own_rules_are_fine(runbook: Any) -> None:
     ours = [
-        rules.Rule(rule["alert"], rule["expr"], rule["labels"], timedelta(seconds=float(rule["for"][:-1])))
+        rules.Rule(rule["alert"], rule["expr"], rule["labels"], timedelta(seconds=float(rule.get("for", "0s")[:-1])))
         for rule in our_rules(SITE.platform)["groups"][0]["rules"]
     ]
     assert kinds(rules.judge(SITE, [SITE], runbook, ours)) == set()
+    assert kinds(rules.judge_watchdog(SITE, ours)) == set()
+
+
+ALWAYS_ON = rules.Rule("RunbooksWatchdog", "vector(1)", {"site": "prod"}, timedelta(0), carried=None)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ([GOOD], {"watchdog-missing"}),
+        ([replace(ALWAYS_ON, labels={"site": "test"})], {"watchdog-missing"}),
+        ([replace(ALWAYS_ON, healthy=False)], {"watchdog-missing"}),
+        ([GOOD, ALWAYS_ON], set()),
+    ],
+)
+def test_the_watchdog(found: list[rules.Rule], expected: set[str]) -> None:
+    assert kinds(rules.judge_watchdog(SITE, found)) == expected
 
 
 # ---- expressions ---------------------------------------------------------------------------------------------------

@@ -14,9 +14,8 @@ from prefect.events.schemas.automations import Automation
 from deployments.doctor import clocks, deployed, intake, ledger, packages, pools, server, sites, triggers
 from deployments.doctor.finding import Finding, Health
 from deployments.manifest import manifest
-from flows.message_bus.platform import MessageBus
 from tasks.ledger.schema import VERSION
-from tasks.sites import Site
+from tasks.sites import Saved, Site
 from tests.unit.message_bus import bus
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -242,22 +241,21 @@ def test_a_date_header_says_the_second_that_has_begun() -> None:
 
 # ---- sites ---------------------------------------------------------------------------------------------------------
 
+BROKEN = "the site 'old' does not fit message-bus: metrics_port: not a number"
+
 
 @pytest.mark.parametrize(
     ("saved", "expected"),
     [
-        (sites.Saved(()), {"no-sites"}),
-        (sites.Saved((), {("message-bus", "old"): "metrics_port: not a number"}), {"site-unreadable"}),
-        (sites.Saved((Site("prod", bus()),)), set()),
+        (Saved(()), {"no-sites"}),
+        (Saved((), (BROKEN,)), {"site-unreadable"}),
+        (Saved((Site("prod", bus()),)), set()),
     ],
 )
-def test_the_saved_sites(saved: sites.Saved, expected: set[str]) -> None:
+def test_the_saved_sites(saved: Saved, expected: set[str]) -> None:
     assert kinds(sites.judge(saved)) == expected
 
 
-def test_a_site_that_cannot_be_read_shows_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sites, "site_names", lambda platform: ["old"])
-    monkeypatch.setattr(MessageBus, "load", lambda name: bus(metrics_port="the-secret-number"))
-    (why,) = sites.read([MessageBus]).unreadable.values()
-    assert "metrics_port" in why
-    assert "secret" not in why
+def test_a_site_that_cannot_be_used_is_known_by_its_name() -> None:
+    saved = Saved((Site("prod", bus()),), (BROKEN,))
+    assert [sites.knows(saved, name) for name in ("prod", "old", "ol", "none")] == [True, True, False, False]
