@@ -95,7 +95,7 @@ def read_alertmanager(alertmanager: Alertmanager) -> list[Firing]:
 
 def read_prometheus(prometheus: Prometheus) -> list[Firing]:
     """What fires there, with the labels that Prometheus adds on sending."""
-    added = external_labels(prometheus)
+    added = external_labels(prometheus) or {}
     found = prometheus.get("/api/v1/alerts")["alerts"]
     return [
         Firing(alert["labels"].get("alertname", ""), {**added, **alert["labels"]})

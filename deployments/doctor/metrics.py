@@ -91,7 +91,7 @@ def _count(prometheus: Prometheus, series: str) -> int:
 def _types(prometheus: Prometheus, wanted: Wanted) -> frozenset[str]:
     """The declared types: kept under the name of the family, which of a counter may be with or without its `_total`."""
     families = {wanted.name, wanted.name.removesuffix("_total"), wanted.name.removesuffix("_bucket")}
-    told = [prometheus.get("/api/v1/metadata", {"metric": family}) for family in sorted(families)]
+    told = [prometheus.show(f"/api/v1/metadata?metric={family}") or {} for family in sorted(families)]
     return frozenset(entry["type"] for metadata in told for entries in metadata.values() for entry in entries)
 
 

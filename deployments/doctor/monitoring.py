@@ -35,10 +35,13 @@ KINDS = (NO_PROMETHEUS, NO_ALERTMANAGER, TELLS_NOBODY)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The version that a server says it has, or why it says nothing. `tells` are the Alertmanagers of a Prometheus."""
+    """The version that a server says it has, or why it says nothing.
+
+    `tells` are the Alertmanagers of a Prometheus, None where it does not show them.
+    """
 
     version: str = ""
-    tells: tuple[str, ...] = ()
+    tells: tuple[str, ...] | None = None
     trouble: str = ""
 
 
@@ -46,8 +49,10 @@ def read_prometheus(prometheus: Prometheus) -> Answer:
     """Asks Prometheus who it is and whom it tells."""
 
     def ask() -> Answer:
-        told = prometheus.get("/api/v1/alertmanagers")["activeAlertmanagers"]
-        return Answer(prometheus.get("/api/v1/status/buildinfo")["version"], tuple(one["url"] for one in told))
+        prometheus.get("/api/v1/query", {"query": "time()"})
+        version = (prometheus.show("/api/v1/status/buildinfo") or {}).get("version") or "unknown"
+        shown = prometheus.show("/api/v1/alertmanagers")
+        return Answer(version, tuple(one["url"] for one in shown["activeAlertmanagers"]) if shown else None)
 
     return _answer(ask)
 
@@ -71,7 +76,7 @@ def judge_prometheus(site: str, platform: Platform, answer: Answer) -> Iterable[
         yield NO_PROMETHEUS.found(what, answer.trouble, site, url=platform.prometheus_url)
         return
     yield fine(what, f"answers, version {answer.version}", site)
-    if platform.alertmanager_url and not answer.tells:
+    if platform.alertmanager_url and answer.tells == ():
         yield TELLS_NOBODY.found(f"Alertmanagers of {what}", "it knows none", site)
 
 

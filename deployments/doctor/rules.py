@@ -93,24 +93,27 @@ def read(prometheus: Prometheus, alerts: Iterable[str]) -> list[Rule]:
     return [_rule(prometheus, rule, added) for group in groups for rule in group["rules"] if rule["name"] in names]
 
 
-def external_labels(prometheus: Prometheus) -> Mapping[str, str]:
-    """The labels that Prometheus adds to every alert it sends."""
-    configuration = yaml.safe_load(prometheus.get("/api/v1/status/config")["yaml"]) or {}
+def external_labels(prometheus: Prometheus) -> Mapping[str, str] | None:
+    """The labels that Prometheus adds to every alert it sends; None where it does not show its configuration."""
+    shown = prometheus.show("/api/v1/status/config")
+    if shown is None:
+        return None
+    configuration = yaml.safe_load(shown["yaml"]) or {}
     labels = (configuration.get("global") or {}).get("external_labels") or {}
     return {str(name): str(value) for name, value in labels.items()}
 
 
-def _rule(prometheus: Prometheus, rule: Mapping[str, Any], added: Mapping[str, str]) -> Rule:
+def _rule(prometheus: Prometheus, rule: Mapping[str, Any], added: Mapping[str, str] | None) -> Rule:
     expression = str(rule["query"])
     condition = threshold(expression)
     watched = () if "absent" in expression else selectors(expression)  # what asks for absence may find it
     missing = [one for one in watched if not _vector(prometheus, f"count({one})")]
     healthy = rule["health"] != "err"
     carried = None
-    if condition is not None and healthy:
+    if condition is not None and healthy and added is not None:
         carried = tuple(series["metric"] for series in _vector(prometheus, condition.watched))
     return Rule(
-        rule["name"], expression, {**added, **rule["labels"]}, timedelta(seconds=float(rule["duration"])),
+        rule["name"], expression, {**(added or {}), **rule["labels"]}, timedelta(seconds=float(rule["duration"])),
         healthy, rule.get("lastError", ""), tuple(missing), carried,
     )  # fmt: skip
 

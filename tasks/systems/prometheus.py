@@ -117,6 +117,17 @@ class Prometheus:
         response.raise_for_status()
         return response.json()["data"]
 
+    def show(self, path: str) -> Any | None:
+        """The data of an endpoint about the server itself, which not every server shows: None where it does not.
+
+        Raises:
+            httpx.TransportError: no answer.
+        """
+        try:
+            return self.get(path)
+        except (httpx.HTTPStatusError, QueryFailed, ValueError, KeyError):
+            return None
+
     def _scalar(self, query: str) -> float:
         data = self.get("/api/v1/query", {"query": query})
         if data["resultType"] == "scalar":

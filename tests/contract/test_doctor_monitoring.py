@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -191,6 +195,48 @@ def test_servers_that_are_not_there(monitoring: Monitoring) -> None:
     found = servers.read_prometheus(prometheus), servers.read_alertmanager(alertmanager)
     assert kinds(servers.judge_prometheus("here", site, found[0])) == {"prometheus-unreachable"}
     assert kinds(servers.judge_alertmanager("here", site, found[1])) == {"alertmanager-unreachable"}
+
+
+@contextmanager
+def only_queries() -> Iterator[str]:
+    """Something that answers queries as Prometheus does, and shows nothing of itself."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            known = self.path.startswith("/api/v1/query")
+            self.send_response(200 if known else 404)
+            self.end_headers()
+            self.wfile.write(b'{"data": {"resultType": "scalar", "result": [0, "0"]}}' if known else b"no")
+
+        def log_message(self, format: str, *words: object) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_prometheus_that_shows_nothing_of_itself_is_fine(monitoring: Monitoring) -> None:
+    with only_queries() as url:
+        site = monitoring.site(prometheus_url=url)
+        prometheus = site.prometheus()
+        assert prometheus is not None
+        found = servers.read_prometheus(prometheus)
+        assert found == servers.Answer("unknown", None)
+        assert kinds(servers.judge_prometheus("here", site, found)) == set()
+        assert rules.external_labels(prometheus) is None
+
+
+def test_a_prometheus_whose_clock_is_wrong(monitoring: Monitoring) -> None:
+    """It says that it is 1970."""
+    with only_queries() as url:
+        prometheus = monitoring.site(prometheus_url=url).prometheus()
+        assert prometheus is not None
+        assert kinds(clocks.judge("Prometheus", clocks.of_prometheus(prometheus))) == {"clocks-apart"}
 
 
 def test_the_clock_of_prometheus(monitoring: Monitoring) -> None:

@@ -196,6 +196,8 @@ def test_an_alert_that_is_no_sites(healthy: World, doctor: Doctor) -> None:
     healthy.force_alert("WorkerPoolExhaustion", "warning")
     wait_for("the alert", lambda: True if "alert-of-no-site" in doctor.finds() else None, 30)
     assert f"site: {SITE}" in doctor.seen("alert-of-no-site")[0]
+    healthy.end_forced_alerts()  # before the site answers to it again
+    wait_for("its end", lambda: None if "alert-of-no-site" in doctor.finds() else True, 60)
 
 
 def test_another_ledger(doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

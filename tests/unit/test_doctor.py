@@ -8,11 +8,15 @@ from collections.abc import Iterable
 from datetime import timedelta
 from string import Formatter
 
+import prefect
 import pytest
 
+from deployments.doctor import Wishes, examination
 from deployments.doctor.finding import Finding, Health, Kind, fine, merge
 from deployments.doctor.kinds import SUBJECTS
 from deployments.doctor.looks import NOT_MADE, Look, take
+from deployments.doctor.server import Server
+from tasks.sites import Saved
 from tests.unit import test_doctor_alerts, test_doctor_installation, test_doctor_site
 
 SHORT = timedelta(milliseconds=200)
@@ -91,6 +95,38 @@ def test_a_deadline_counts_from_the_beginning_of_the_look() -> None:
 
 def test_no_looks() -> None:
     assert take([]) == []
+
+
+# ---- the examination ---------------------------------------------------------------------------------------------
+
+
+def test_sites_that_cannot_be_read_keep_nothing_else_from_being_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(platforms: object) -> Saved:
+        raise ConnectionError("connection refused")
+
+    monkeypatch.setattr(examination, "read", lambda: Server("http://prefect/api", prefect.__version__))
+    monkeypatch.setattr(examination, "read_sites", fails)
+    monkeypatch.setattr(examination, "apart_from_prefect", lambda *_: [Look("ledger", lambda: finds("ledger"))])
+    monkeypatch.setattr(examination, "in_prefect", lambda *_: [Look("work pool", lambda: finds("work pool"))])
+    found = examination.examine(Wishes())
+    assert [finding.looked_at for finding in found if finding.severity is Health.FINE][1:] == ["ledger; work pool"]
+    assert [finding.looked_at for finding in found if finding.kind == NOT_MADE.id] == ["sites"]
+
+
+def test_a_server_that_hangs_is_one_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+
+    def hangs() -> Server:
+        over.wait(30)
+        return Server("")
+
+    monkeypatch.setattr(examination, "read", hangs)
+    monkeypatch.setattr(examination, "Look", lambda at, take: Look(at, take, deadline=SHORT))
+    monkeypatch.setattr(examination, "apart_from_prefect", lambda *_: [Look("ledger", lambda: finds("ledger"))])
+    found = examination.examine(Wishes())
+    over.set()
+    assert {finding.kind for finding in found} == {NOT_MADE.id, "fine"}
+    assert any("does not answer" in finding.seen for finding in found)
 
 
 # ---- findings ------------------------------------------------------------------------------------------------------

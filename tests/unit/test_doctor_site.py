@@ -152,7 +152,8 @@ def test_whether_a_site_lets_anything_be_changed(settings: dict[str, Any], expec
     ("answer", "expected"),
     [
         (monitoring.Answer(trouble="timeout"), {"prometheus-unreachable"}),
-        (monitoring.Answer("2.42.0"), {"prometheus-tells-nobody"}),
+        (monitoring.Answer("2.42.0", tells=()), {"prometheus-tells-nobody"}),
+        (monitoring.Answer("2.42.0", tells=None), set()),  # it does not show them
         (monitoring.Answer("2.42.0", tells=("http://alertmanager:9093/api/v2/alerts",)), set()),
     ],
 )
