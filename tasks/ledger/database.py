@@ -100,6 +100,11 @@ class Database:
         """An insert that can be told what to do about a row that is there already."""
         return sqlite_insert(table) if self.is_sqlite else postgresql_insert(table)
 
+    def keep(self, tx: sa.Connection, rows: sa.Select[Any]) -> None:
+        """Keeps these rows from others until the transaction ends. On SQLite a writer is alone anyway."""
+        if not self.is_sqlite:
+            tx.execute(rows.with_for_update())
+
     def be_patient(self, tx: sa.Connection) -> None:
         """Lets the statements of a transaction take as long as they need."""
         if not self.is_sqlite:
