@@ -25,6 +25,8 @@ from lab.processes import Processes
 from tasks.settings import settings
 
 SERVER, WORKER, INTAKE = "prefect-server", "worker", "intake"
+STOCK_WORKER = "stock"
+GRACE_SECONDS = 3.0  # what is stopped here is not waited for
 START_SECONDS = 180.0  # a new SQLite file costs the server half a minute on a busy machine
 
 
@@ -103,6 +105,7 @@ class Stack:
             "RUNBOOKS_LEDGER": at.ledger,
             "RUNBOOKS_INTAKE_TOKEN": at.token,
             "RUNBOOKS_PAUSE_FILE": str(self._state / "PAUSED"),
+            "RUNBOOKS_WORKER_FOLDER": str(self._state / "workers"),
             **self._extra,
         }
 
@@ -118,14 +121,19 @@ class Stack:
         self._run(["prefect", "work-pool", "create", WORK_POOL, "--type", "process", "--overwrite"])
         self._run(["prefect", "--no-prompt", "deploy", "--all"])
 
-    def start_worker(self) -> None:
-        """Starts a stock process worker, if none runs, and waits until it asks for work."""
+    def start_worker(self, *, stock: bool = False) -> None:
+        """Starts a worker, if none runs, and waits until it asks for work: ours, or Prefect's own process worker."""
         # Prefect keeps a folder in the temporary one that only its first user may write to.
         temporary = self._state / "tmp"
         temporary.mkdir(exist_ok=True)
-        command = ["prefect", "worker", "start", "--pool", WORK_POOL, "--name", WORKER]
-        self._start(WORKER, command, {"TMPDIR": str(temporary)})
+        ours = ["deployments.cli", "worker", "--name", WORKER, "--grace", f"{GRACE_SECONDS:g}"]
+        stocks = ["prefect", "worker", "start", "--pool", WORK_POOL, "--name", STOCK_WORKER]
+        self._start(WORKER, stocks if stock else ours, {"TMPDIR": str(temporary)})
         self._processes.wait("the worker", self._worker_is_online, (WORKER,), START_SECONDS)
+
+    def stop_worker(self) -> None:
+        """Ends the worker in order. Nothing happens if none runs."""
+        self._processes.stop((WORKER,))
 
     def _worker_is_online(self) -> bool:
         workers = f"{self.addresses.api}/work_pools/{WORK_POOL}/workers/filter"

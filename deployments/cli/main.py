@@ -9,7 +9,7 @@ from cyclopts import App
 from prefect.exceptions import ObjectNotFound
 from rich.markup import escape
 
-from deployments.cli import control, ground, ledger, runs, serve, show, sites
+from deployments.cli import control, ground, ledger, runs, serve, show, sites, worker
 from deployments.cli.output import Exit, UserError, err
 from lab.model import GroundError
 from tasks.ledger import LedgerUnavailable
@@ -38,6 +38,7 @@ app.command(control.resume)
 app.command(sites.app)
 app.command(ledger.app)
 app.command(ground.app)
+app.command(worker.worker)
 app.command(serve.intake)
 app.command(serve.rules)
 

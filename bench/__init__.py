@@ -1,0 +1,1 @@
+"""What it costs and how long it takes, measured on real processes: `./dev bench`."""

@@ -1,0 +1,58 @@
+"""The installation that is measured: a Prefect server, the intake, and a healthy practice ground to look at."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect.client.orchestration import get_client
+
+from deployments.practice import SITE, practice_site
+from deployments.stack import Addresses, Stack
+from lab.ground import Ground
+from tasks.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Everything but a worker; which one is measured is up to the bench."""
+
+    stack: Stack
+    at: Addresses
+    ledger: Ledger
+
+
+@contextmanager
+def installed() -> Iterator[Installation]:
+    """Brings everything up in a temporary folder, with the practice ground as a site, and takes it down again."""
+    with tempfile.TemporaryDirectory(prefix="runbooks-bench-") as name:
+        stack, ground = Stack(Path(name)), Ground(Path(name) / "lab")
+        try:
+            with stack.entered() as at, ThreadPoolExecutor(1) as pool:
+                raising = pool.submit(ground.up, observability=False)
+                stack.start_server()
+                stack.start_intake()
+                stack.deploy()
+                stack.await_intake()
+                practice_site(raising.result()).save(SITE, overwrite=True)
+                pause_the_schedules()
+                ledger = Ledger(at.ledger)
+                try:
+                    yield Installation(stack, at, ledger)
+                finally:
+                    ledger.close()
+        finally:
+            ground.down()
+            stack.stop()
+
+
+def pause_the_schedules() -> None:
+    """No scheduled run disturbs what is measured."""
+    with get_client(sync_client=True) as client:
+        for deployment in client.read_deployments():
+            if deployment.schedules:
+                client.pause_deployment(deployment.id)

@@ -1,0 +1,138 @@
+"""A child: waits for its order, executes that one run as Prefect's engine would, and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import shlex
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack, suppress
+from typing import Any
+
+import httpx
+from prefect import Flow
+from prefect.context import SettingsContext, SyncClientContext, get_settings_context
+from prefect.engine import handle_engine_signals
+from prefect.flow_engine import load_flow, run_flow
+from prefect.logging.loggers import flow_run_logger
+from prefect.settings import Settings
+
+from deployments.worker.code import ROOT
+from deployments.worker.lifeline import Lifeline
+from deployments.worker.orders import Hello, Order
+from flows.catalogue import FLOWS
+from flows.checks.health_check import health_check
+from flows.incidents.restore import restore
+from tasks.settings import settings
+
+WORTH_MORE = 300  # of the kernel's 1000 points: when memory runs out, a run goes before the worker that reports it
+
+
+def own_flows() -> dict[str, Flow[..., Any]]:
+    """The flows of this installation, by their entrypoint."""
+    flows = (*FLOWS.values(), health_check, restore)
+    return {f"{_path(flow)}:{flow.fn.__name__}": flow for flow in flows}
+
+
+def _path(flow: Flow[..., Any]) -> str:
+    return os.path.relpath(inspect.getfile(flow.fn), ROOT)
+
+
+def live(channel: socket.socket, version: str) -> int:
+    """What a child does from its fork to its end. Returns the exit code of the process."""
+    os.setsid()  # what is sent to the worker's terminal is not meant for the run
+    name_process("runbooks-spare")
+    with ExitStack() as ready:
+        prepare(ready)
+        channel.sendall(Hello(pid=os.getpid(), version=version).line())
+        order = receive(channel)
+        if order is None:
+            return 0  # not needed any more
+        name_process("runbooks-run")
+        expendable()
+        if order.environment:
+            ready.close()
+            adopt(ready, order.environment)
+        lifeline = Lifeline(channel, order)
+        lifeline.start()
+        try:
+            return execute(order)
+        finally:
+            lifeline.done()
+
+
+def prepare(ready: ExitStack) -> None:
+    """Does while there is time what every run would do first: connects to the Prefect server."""
+    with suppress(httpx.HTTPError, RuntimeError):  # so Prefect says that it cannot be reached; then the run will see
+        ready.enter_context(SyncClientContext())
+
+
+def receive(channel: socket.socket) -> Order | None:
+    """The order, or None when the worker does not need this child any more."""
+    received = bytearray()
+    while not received.endswith(b"\n"):
+        some = channel.recv(1 << 16)
+        if not some:
+            return None
+        received += some
+    return Order.model_validate_json(received)
+
+
+def adopt(ready: ExitStack, environment: Mapping[str, str | None]) -> None:
+    """Takes over the variables of this run, and forgets every setting that was read without them."""
+    for name, value in environment.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    settings.cache_clear()
+    ready.enter_context(SettingsContext(profile=get_settings_context().profile, settings=Settings()))
+
+
+def execute(order: Order) -> int:
+    """Runs the flow; what comes of it is told to Prefect by its engine."""
+    run = order.run
+    os.environ["PREFECT__FLOW_RUN_ID"] = str(run.id)
+    os.chdir(order.folder or ROOT)
+    if order.command:
+        return subprocess.call(shlex.split(order.command))  # what the work pool or the deployment wants instead
+    logger: Any = flow_run_logger(run)  # Any: Prefect's own types disagree about what it is
+    with handle_engine_signals(run.id):
+        try:
+            flow = own_flows().get(order.own or "") or load_flow(run)
+        except Exception:
+            logger.error("The flow cannot be loaded", exc_info=True)
+            raise
+        _drive(run_flow(flow, flow_run=run, error_logger=logger))
+    return 0
+
+
+def _drive(outcome: object) -> None:
+    """Executes what an asynchronous or a generating flow has only begun."""
+    if inspect.isasyncgen(outcome):
+        asyncio.run(_exhaust(outcome))
+    elif inspect.iscoroutine(outcome):
+        asyncio.run(outcome)
+    elif inspect.isgenerator(outcome):
+        for _ in outcome:
+            pass
+
+
+async def _exhaust(outcome: AsyncIterator[Any]) -> None:
+    async for _ in outcome:
+        pass
+
+
+def name_process(name: str) -> None:
+    """Shows a name of at most 15 characters in `ps -o comm` and `top`."""
+    with open("/proc/self/comm", "w") as file:
+        file.write(name)
+
+
+def expendable() -> None:
+    """Lets the kernel take this process first."""
+    with open("/proc/self/oom_score_adj", "w") as file:
+        file.write(str(WORTH_MORE))
