@@ -23,22 +23,9 @@ from prefect.settings import Settings
 from deployments.worker.code import ROOT
 from deployments.worker.lifeline import Lifeline
 from deployments.worker.orders import Hello, Order
-from flows.catalogue import FLOWS
-from flows.checks.health_check import health_check
-from flows.incidents.restore import restore
 from tasks.settings import settings
 
 WORTH_MORE = 300  # of the kernel's 1000 points: when memory runs out, a run goes before the worker that reports it
-
-
-def own_flows() -> dict[str, Flow[..., Any]]:
-    """The flows of this installation, by their entrypoint."""
-    flows = (*FLOWS.values(), health_check, restore)
-    return {f"{_path(flow)}:{flow.fn.__name__}": flow for flow in flows}
-
-
-def _path(flow: Flow[..., Any]) -> str:
-    return os.path.relpath(inspect.getfile(flow.fn), ROOT)
 
 
 def live(channel: socket.socket, version: str) -> int:
@@ -47,8 +34,7 @@ def live(channel: socket.socket, version: str) -> int:
     name_process("runbooks-spare")
     with ExitStack() as ready:
         prepare(ready)
-        channel.sendall(Hello(pid=os.getpid(), version=version).line())
-        order = receive(channel)
+        order = introduce(channel, version)
         if order is None:
             return 0  # not needed any more
         name_process("runbooks-run")
@@ -70,15 +56,16 @@ def prepare(ready: ExitStack) -> None:
         ready.enter_context(SyncClientContext())
 
 
-def receive(channel: socket.socket) -> Order | None:
-    """The order, or None when the worker does not need this child any more."""
+def introduce(channel: socket.socket, version: str) -> Order | None:
+    """Says that the child is ready, and waits for its order; None when the worker does not need it, or is gone."""
     received = bytearray()
-    while not received.endswith(b"\n"):
-        some = channel.recv(1 << 16)
-        if not some:
-            return None
-        received += some
-    return Order.model_validate_json(received)
+    with suppress(ConnectionError):
+        channel.sendall(Hello(pid=os.getpid(), version=version).line())
+        while some := channel.recv(1 << 16):
+            received += some
+            if received.endswith(b"\n"):
+                return Order.model_validate_json(received)
+    return None
 
 
 def adopt(ready: ExitStack, environment: Mapping[str, str | None]) -> None:
@@ -102,12 +89,20 @@ def execute(order: Order) -> int:
     logger: Any = flow_run_logger(run)  # Any: Prefect's own types disagree about what it is
     with handle_engine_signals(run.id):
         try:
-            flow = own_flows().get(order.own or "") or load_flow(run)
+            flow = _own(order.own) or load_flow(run)
         except Exception:
             logger.error("The flow cannot be loaded", exc_info=True)
             raise
         _drive(run_flow(flow, flow_run=run, error_logger=logger))
     return 0
+
+
+def _own(entrypoint: str | None) -> Flow[..., Any] | None:
+    if entrypoint is None:
+        return None
+    from deployments.worker.own import own_flows  # imported by the template, if it is one of our own code
+
+    return own_flows().get(entrypoint)
 
 
 def _drive(outcome: object) -> None:

@@ -42,8 +42,4 @@ class Code:
                 continue
 
 
-OWN = Code(
-    ROOT,
-    ("flows", "tasks", "deployments/worker"),
-    ("flows.catalogue", "flows.checks.health_check", "flows.incidents.restore"),
-)
+OWN = Code(ROOT, ("flows", "tasks", "deployments/worker"), ("deployments.worker.own",))

@@ -35,7 +35,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a worker in a terminal is told by Ctrl-C, and tells us
     try:
         ready = Ready(version=prepare(sys.argv[2:]))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         ready = Ready(failed=in_one_sentence(error))
     try:
         control.sendall(ready.line())

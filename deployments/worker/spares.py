@@ -23,7 +23,7 @@ log = logging.getLogger("runbooks.worker")
 
 
 class Spares:
-    """Keeps `count` children ready."""
+    """Keeps `count` children of this code ready. `template` is what they are forked from."""
 
     def __init__(self, count: int, code: Code = OWN) -> None:
         self._count = count
@@ -31,7 +31,7 @@ class Spares:
         self._ready: asyncio.Queue[Child] = asyncio.Queue()
         self._waiting = 0
         self._asked = asyncio.Event()
-        self._template: Template | None = None
+        self.template: Template | None = None
         self._back_off = BackOff()
 
     async def take(self) -> Child:
@@ -54,7 +54,7 @@ class Spares:
         """Keeps a template of the code as it is now, for ever."""
         while True:
             now = await asyncio.to_thread(self._code.fingerprint)
-            why = self._template.why_renew(now) if self._template else "a template is needed"
+            why = self.template.why_renew(now) if self.template else "a template is needed"
             if why and self._back_off.over(now):
                 await self._renew(why, now)
             await asyncio.sleep(LOOK_SECONDS)
@@ -68,7 +68,7 @@ class Spares:
             log.error("the runbooks cannot be imported, the next attempt is in %.0f s: %s", seconds, error)
             return
         self._back_off = BackOff()
-        old, self._template = self._template, new
+        old, self.template = self.template, new
         if old is not None:
             old.stop()
         self._dismiss_all()
@@ -80,12 +80,12 @@ class Spares:
         while True:
             self._asked.clear()
             missing = self._count + self._waiting - self._ready.qsize()
-            if missing <= 0 or self._template is None or not self._template.process.alive:
+            if missing <= 0 or self.template is None or not self.template.process.alive:
                 await self._asked.wait()
             elif not self._waiting and not self._ready.empty() and await self._asked_within(LET_BEGIN_SECONDS):
                 continue  # somebody waits: no time to lose
             else:
-                await self._fork(self._template)
+                await self._fork(self.template)
 
     async def _asked_within(self, seconds: float) -> bool:
         try:
@@ -101,7 +101,7 @@ class Spares:
             log.warning("%s", error)
             await asyncio.sleep(LOOK_SECONDS)
             return
-        if template is self._template:
+        if template is self.template:
             self._ready.put_nowait(child)
         else:
             child.dismiss()
@@ -113,9 +113,9 @@ class Spares:
     def stop(self) -> None:
         """Lets the spares and the template go."""
         self._dismiss_all()
-        if self._template is not None:
-            self._template.stop()
-            self._template = None
+        if self.template is not None:
+            self.template.stop()
+            self.template = None
 
 
 class BackOff:
