@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 from prefect import Flow
-from prefect.context import SettingsContext, SyncClientContext, get_settings_context
+from prefect.context import SettingsContext, get_settings_context
 from prefect.engine import handle_engine_signals
 from prefect.flow_engine import load_flow, run_flow
 from prefect.logging.loggers import flow_run_logger
@@ -22,7 +22,8 @@ from prefect.settings import Settings
 
 from deployments.worker.code import ROOT
 from deployments.worker.lifeline import Lifeline
-from deployments.worker.orders import Hello, Order
+from deployments.worker.opening import OpeningClient, opening_context
+from deployments.worker.orders import Hello, Order, process_name
 from tasks.settings import settings
 
 WORTH_MORE = 300  # of the kernel's 1000 points: when memory runs out, a run goes before the worker that reports it
@@ -33,27 +34,32 @@ def live(channel: socket.socket, version: str) -> int:
     os.setsid()  # what is sent to the worker's terminal is not meant for the run
     name_process("runbooks-spare")
     with ExitStack() as ready:
-        prepare(ready)
+        client = prepare(ready)
         order = introduce(channel, version)
         if order is None:
-            return 0  # not needed any more
+            return 0
         name_process("runbooks-run")
         expendable()
         if order.environment:
             ready.close()
+            client = None
             adopt(ready, order.environment)
         lifeline = Lifeline(channel, order)
         lifeline.start()
         try:
-            return execute(order)
+            return execute(order, client)
         finally:
             lifeline.done()
 
 
-def prepare(ready: ExitStack) -> None:
+def prepare(ready: ExitStack) -> OpeningClient | None:
     """Does while there is time what every run would do first: connects to the Prefect server."""
     with suppress(httpx.HTTPError, RuntimeError):  # so Prefect says that it cannot be reached; then the run will see
-        ready.enter_context(SyncClientContext())
+        context, client = opening_context()
+        ready.enter_context(context)
+        client.prepare()
+        return client
+    return None
 
 
 def introduce(channel: socket.socket, version: str) -> Order | None:
@@ -79,7 +85,7 @@ def adopt(ready: ExitStack, environment: Mapping[str, str | None]) -> None:
     ready.enter_context(SettingsContext(profile=get_settings_context().profile, settings=Settings()))
 
 
-def execute(order: Order) -> int:
+def execute(order: Order, client: OpeningClient | None) -> int:
     """Runs the flow; what comes of it is told to Prefect by its engine."""
     run = order.run
     os.environ["PREFECT__FLOW_RUN_ID"] = str(run.id)
@@ -89,7 +95,11 @@ def execute(order: Order) -> int:
     logger: Any = flow_run_logger(run)  # Any: Prefect's own types disagree about what it is
     with handle_engine_signals(run.id):
         try:
-            flow = _own(order.own) or load_flow(run)
+            flow = _own(order.own)
+            if flow is not None and client is not None:
+                client.open(run, process_name(os.getpid()))
+            elif flow is None:
+                flow = load_flow(run)
         except Exception:
             logger.error("The flow cannot be loaded", exc_info=True)
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +12,11 @@ from pydantic import BaseModel, ConfigDict
 
 PULSE_SECONDS = 2.0
 """A child gives a sign of life this often. One that is halted, or stuck in native code, does not."""
+
+
+def process_name(pid: int) -> str:
+    """A process as Prefect shows it."""
+    return f"{socket.gethostname()}:{pid}"
 
 
 class _Line(BaseModel):

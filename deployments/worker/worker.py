@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from prefect.states import Crashed
 from deployments.worker.attempt import END_SECONDS, Attempt, tell
 from deployments.worker.endings import Cause, Ending
 from deployments.worker.events import CANCELLING, follow
+from deployments.worker.orders import process_name
 from deployments.worker.process import Watched, reap_strangers
 from deployments.worker.records import Record, Records
 from deployments.worker.server import BEAT_SECONDS, CannotStart, NoPool, Server
@@ -142,7 +142,9 @@ class Worker:
             child.hand(order)
             log.info("run %s (%s) begins in process %d", run.name, str(run.id)[:8], child.process.pid)
             process = process_name(child.process.pid)
-            beside = self._spawn(child.listen()), self._spawn(self._introduce(run.id, process))
+            beside = [self._spawn(child.listen())]
+            if order.own is None:  # else the child says so itself, with other things
+                beside.append(self._spawn(self._introduce(run.id, process)))
             ending = await attempt.ended()
             await _end(*beside)
             await tell(self._server, run.id, process, ending, self._name)
@@ -232,11 +234,6 @@ class Worker:
                 if said != (said := explain(error)):
                     log.warning("%s: %s", what, said)
             await rest()
-
-
-def process_name(pid: int) -> str:
-    """A process as Prefect shows it."""
-    return f"{socket.gethostname()}:{pid}"
 
 
 def _every(seconds: float) -> Callable[[], Awaitable[None]]:
