@@ -1,1 +1,1 @@
-"""What it costs and how long it takes, measured on real processes: `./dev bench`."""
+"""Benchmarks: how quick it is, beside the alternative in the same run. They are measurements, not tests."""

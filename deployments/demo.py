@@ -139,7 +139,7 @@ def show(clock: Clock, at: Addresses, ground: Ground, endpoints: Endpoints, form
         )
         run = _await_claim(ledger, incident.id)
         clock.say(f"RUN {run[:8]} has the incident: {at.run_page(run)}", "bold")
-        for note in follow(run):
+        for note in follow(ledger, run):
             clock.say(f"  {note.kind}: {note.text}")
         record = ledger.runs.get(run)
     finally:

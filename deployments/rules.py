@@ -11,14 +11,23 @@ from tasks.platform import Platform
 from tasks.runbook import AnyRunbook
 from tasks.systems.prometheus import promql, seconds
 
+WATCHDOG = "RunbooksWatchdog"
+
 
 def rules(platform: Platform) -> dict[str, Any]:
     """The rule file of one site: an alert per runbook, bearing the labels that the site answers to."""
     of_platform = [runbook for runbook in RUNBOOKS.values() if isinstance(platform, runbook.platform)]
+    ours = [_rule(runbook, platform) for runbook in of_platform]
+    return {"groups": [{"name": f"runbooks-{platform.slug()}", "rules": [*ours, _watchdog(platform)]}]}
+
+
+def _watchdog(platform: Platform) -> dict[str, Any]:
+    """An alert that is always on: when it is not heard any more, no other one would be."""
     return {
-        "groups": [
-            {"name": f"runbooks-{platform.slug()}", "rules": [_rule(runbook, platform) for runbook in of_platform]}
-        ]
+        "alert": WATCHDOG,
+        "expr": "vector(1)",
+        "labels": {"severity": "none", **platform.alert_labels},
+        "annotations": {"summary": "Alerts of this site arrive"},
     }
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import get_client
 from prefect.exceptions import TerminationSignal
 
-from tasks.ledger import Ledger
+from tasks.ledger import Ledger, LedgerUnavailable
 from tasks.model.outcome import Outcome
 
 WHY = "a person cancelled this run in Prefect"
@@ -27,8 +27,9 @@ def noting_cancellation(ledger: Ledger, run: str) -> Iterator[None]:
         yield
     except TerminationSignal:
         if _cancelled(run):
-            ledger.runs.note(run, "ended", f"{Outcome.CANCELLED.value}: {WHY}")
-            ledger.runs.end(run, Outcome.CANCELLED, WHY, None)
+            with suppress(LedgerUnavailable):  # then it counts as dead
+                ledger.runs.note(run, "ended", f"{Outcome.CANCELLED.value}: {WHY}")
+                ledger.runs.end(run, Outcome.CANCELLED, WHY, None)
         raise
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
@@ -21,7 +21,7 @@ from prefect.tasks import exponential_backoff
 from tasks import failpoint
 from tasks.facts import LiveFacts
 from tasks.guards import Asked, check
-from tasks.ledger import Busy, Claimant, Ledger
+from tasks.ledger import Busy, Claimant, Ledger, LedgerUnavailable
 from tasks.limits import Allowed
 from tasks.model.change import Change, Diff, Purpose
 from tasks.model.criterion import Criterion, Sample
@@ -32,6 +32,7 @@ from tasks.model.outcome import Severity
 from tasks.model.refusal import Refusal, Refused
 from tasks.model.target import Target
 from tasks.platform import Platform
+from tasks.redact import redact
 from tasks.runbook import Runbook, Trigger
 from tasks.systems.errors import explain
 from tasks.systems.metrics import Point
@@ -180,7 +181,8 @@ class Case(Generic[P, F]):
                 self.writing.release()
             raise
         finally:
-            self.let_go()
+            with suppress(LedgerUnavailable):  # what is held runs out by itself
+                self.let_go()
 
     def let_go(self) -> None:
         """Gives the locks back."""
@@ -233,6 +235,7 @@ class Case(Generic[P, F]):
         repeated, at most `retries` times, when it returns `try_again`; a failure that will not go away it returns too.
         """
         following: list[Any] = [allow_failure(future) for future in self.after]
+        title = redact(title)
         name = title.partition(":")[0] if stage == "mitigate" else title
 
         def between_fail_points() -> T | State[T]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 
 from tasks.ledger import Ledger
 from tasks.model.incident import Incident, Raiser
@@ -59,14 +59,20 @@ def raise_incident(ledger: Ledger, incident: Incident) -> tuple[Incident, bool]:
     now = datetime.now(UTC)
     lost = known.claimed_by is None and known.announced_at is not None and now - known.announced_at > UNCLAIMED_FOR
     if known.announced_at is None or lost:
-        _announce(known, now)
+        with get_client(sync_client=True) as client:
+            announce(client, [known], now)
         ledger.incidents.announced(known.id, now)
     return known, new
 
 
-def _announce(incident: Incident, now: datetime) -> None:
-    with get_client(sync_client=True) as client:
-        client.request("POST", "/events", json=[event(incident, now)]).raise_for_status()
+def announce(client: SyncPrefectClient, incidents: Sequence[Incident], now: datetime) -> None:
+    """Sends the events of incidents, in one request.
+
+    Raises:
+        httpx.HTTPError: Prefect cannot be reached, or does not take them.
+    """
+    events = [event(incident, now) for incident in incidents]
+    client.request("POST", "/events", json=events).raise_for_status()
 
 
 def start_run(deployment: str, parameters: Mapping[str, Any], key: str) -> str:

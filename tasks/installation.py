@@ -6,13 +6,18 @@ instead of acting next to the others without their locks.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import VariableCreate, VariableUpdate
 from prefect.exceptions import ObjectAlreadyExists
 
 from tasks.ledger import Ledger
+from tasks.settings import settings
 
 VARIABLE = "runbooks_ledger"
+NO_LEDGER = "NoLedger"  # the state of a flow that cannot do anything without it
 
 
 class WrongLedger(Exception):
@@ -39,6 +44,34 @@ def same_ledger(ledger: Ledger) -> None:
             "others: set RUNBOOKS_LEDGER to the shared PostgreSQL database on every worker, or, if this ledger is to "
             "replace the old one, run `runbooks ledger adopt`"
         )
+
+
+def not_another(ledger: Ledger) -> None:
+    """As `same_ledger`, for who only looks or steers: the ledger of nobody yet does not become the installation's.
+
+    Raises:
+        WrongLedger: it is another one.
+    """
+    with get_client(sync_client=True) as client:
+        known = client.read_variable_by_name(VARIABLE)
+    if known is not None and known.value != ledger.identity:
+        raise WrongLedger(
+            f"{ledger.database.name} is not the ledger that this installation uses, so nothing would come of it: set "
+            "RUNBOOKS_LEDGER as the workers have it"
+        )
+
+
+@contextmanager
+def our_ledger() -> Iterator[Ledger]:
+    """The ledger that the settings name, if it is the installation's.
+
+    Raises:
+        LedgerUnavailable: it cannot be opened.
+        WrongLedger: it is another one.
+    """
+    with closing(Ledger(settings().ledger)) as ledger:
+        same_ledger(ledger)
+        yield ledger
 
 
 def adopt(ledger: Ledger) -> None:

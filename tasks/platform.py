@@ -14,8 +14,12 @@ from tasks.limits import Allowed, Limits
 from tasks.model.change import Change
 from tasks.model.knob import Knob
 from tasks.model.outcome import Trust
+from tasks.model.site import Address
 from tasks.model.target import Target
 from tasks.systems.alertmanager import Alertmanager
+from tasks.systems.exposition import Endpoints
+from tasks.systems.kubernetes.client import Cluster
+from tasks.systems.kubernetes.permissions import Permission
 from tasks.systems.metrics import Labels, Metrics
 from tasks.systems.prometheus import Prometheus
 
@@ -92,6 +96,12 @@ class Platform(Block):
     )
     trust_by_runbook: dict[str, Trust] = Field(
         default_factory=dict, title="Trust per runbook", description="Exceptions, by the runbook's id."
+    )
+    silent_after_minutes: float = Field(
+        15,
+        gt=0,
+        title="Alerting is silent after (minutes)",
+        description="People are told when the rule RunbooksWatchdog, once heard regularly, is not heard for so long.",
     )
     prometheus_url: str = Field("", title="Prometheus", description="Empty: metrics are scraped from the pods.")
     prometheus_labels: dict[str, str] = Field(
@@ -173,6 +183,30 @@ class Platform(Block):
     def metrics(self) -> Metrics:
         """Whoever answers questions about metrics at this site."""
 
+    def endpoints(self) -> Endpoints | None:
+        """The metrics endpoints of the pods themselves, where this platform has any."""
+        return None
+
+    def cluster(self) -> Cluster | None:
+        """The site's namespace of its Kubernetes cluster; None where the platform is on none."""
+        return None
+
+    def permissions(self) -> frozenset[Permission]:
+        """All that its probes and changes do in the cluster, and nothing else: a Role is made from it."""
+        return frozenset()
+
+    def owners(self) -> Mapping[str, str]:
+        """Who would put back what runbooks change here, by target: read from the system. Raises as the reading does."""
+        return {}
+
+    def goals(self) -> Mapping[str, Mapping[str, int]]:
+        """By runbook, the numbers that the document's options want to reach, by what is counted: see `ceilings`."""
+        return {}
+
+    def contradictions(self) -> tuple[str, ...]:
+        """Settings of this site that do not go together, a sentence each."""
+        return ()
+
     def prometheus(self) -> Prometheus | None:
         """The site's Prometheus, if it has one."""
         if not self.prometheus_url:
@@ -189,9 +223,9 @@ class Platform(Block):
             return None
         return Alertmanager(self.alertmanager_url, token=_plain(self.alertmanager_token))
 
-    def answers_to(self, labels: Mapping[str, str]) -> bool:
-        """Whether an alert with these labels concerns this site."""
-        return bool(self.alert_labels) and all(labels.get(key) == value for key, value in self.alert_labels.items())
+    def address(self, site: str) -> Address:
+        """What has to be known of this site, by the name that it is saved under, to bring alerts to it."""
+        return Address(site, self.slug(), dict(self.alert_labels))
 
 
 def _plain(secret: SecretStr | None) -> str | None:

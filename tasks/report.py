@@ -9,16 +9,31 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from tasks.model.outcome import Outcome
 from tasks.plot import data_uri, svg
+from tasks.redact import redact
 from tasks.systems.metrics import Point
 
 
 class _Frozen(BaseModel):
+    """A part of a report. Secrets are taken out of all its texts: they come from logs, tasks and error messages."""
+
     model_config = ConfigDict(frozen=True)
+
+    @field_validator("*")
+    @classmethod
+    def _no_secrets(cls, value: Any) -> Any:
+        return _redacted(value)
+
+
+def _redacted(value: Any) -> Any:
+    if type(value) is str:
+        return redact(value)
+    return tuple(_redacted(one) for one in value) if isinstance(value, tuple) else value
 
 
 class CriterionLine(_Frozen):
@@ -273,8 +288,9 @@ def _join(*words: str) -> str:
 
 
 def text(words: str) -> str:
-    """Text from outside, made harmless: no markup, no table breaks, no lines of its own."""
-    flat = " ".join(words.split())
+    """Text from outside, made harmless: no secrets, no markup, no links, no table breaks, no lines of its own."""
+    flat = " ".join(redact(words).split())
     flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    flat = re.sub(r"([\\`|\[\]*_#!~])", r"\\\1", flat)
+    flat = re.sub(r"([\\`|\[\]*_#!~@])", r"\\\1", flat)
+    flat = re.sub(r":(?=//)|(?<=www)\.", r"\\\g<0>", flat, flags=re.I)  # an address is made a link without any markup
     return re.sub(r"^(\d*)([-+.)])", r"\1\\\2", flat)  # no list of its own

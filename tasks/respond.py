@@ -23,6 +23,7 @@ from tasks.approval import note_answers
 from tasks.cancellation import noting_cancellation
 from tasks.case import USELESS, Case
 from tasks.conclude import conclude
+from tasks.cut_off import cut_off
 from tasks.escalate import call_who_is_due
 from tasks.facts import LiveFacts
 from tasks.heartbeat import beating
@@ -33,7 +34,7 @@ from tasks.model.outcome import Outcome, Trust
 from tasks.platform import Platform
 from tasks.runbook import Runbook
 from tasks.settings import settings
-from tasks.sites import SiteNotFound, load_site
+from tasks.sites import SiteBroken, SiteNotFound, load_site, misfit
 from tasks.version import code_version
 
 P = TypeVar("P", bound=Platform)
@@ -61,10 +62,10 @@ def respond(runbook: Runbook[P, F], request: Request) -> State[Any]:
     """
     try:
         platform = override(load_site(runbook.platform, request.site), runbook.id, request.numbers)
-    except SiteNotFound as error:
+    except (SiteBroken, SiteNotFound) as error:
         return Failed(name=BAD_INPUT, message=str(error))
     except ValidationError as error:
-        return Failed(name=BAD_INPUT, message=f"the numbers do not fit: {error.errors()[0]['msg']}")
+        return Failed(name=BAD_INPUT, message=f"the numbers do not fit: {misfit(error)}")
     ledger, broken = _open_ledger()
     try:
         if request.incident and not broken and ledger.incidents.get(request.incident) is None:
@@ -77,6 +78,13 @@ def respond(runbook: Runbook[P, F], request: Request) -> State[Any]:
 
 
 def _run(case: Case[P, F], broken: str) -> State[Any]:
+    try:
+        return _work(case, broken)
+    except LedgerUnavailable as lost:
+        return cut_off(case, lost)
+
+
+def _work(case: Case[P, F], broken: str) -> State[Any]:
     if case.incident and not case.ledger.incidents.claim(case.incident.id, case.run_id):
         return conclude(case, Ending(Outcome.STEPPED_ASIDE, "another run has this incident"))
     failpoint.reach("claimed")

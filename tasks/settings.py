@@ -9,6 +9,8 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tasks.contacts import Channel
+
 
 def data_folder() -> Path:
     """The folder for data that must survive a restart, by the XDG rules."""
@@ -35,6 +37,16 @@ class Settings(BaseSettings):
         description="Where workers note which process executes which run",
     )
     intake_token: SecretStr | None = Field(default=None, description="Bearer token that the alert intake demands")
+    last_resort: list[Channel] = Field(
+        default_factory=list,
+        description="Channels that are told when the automation itself does not work, besides those of the sites",
+    )
+    heartbeat_url: SecretStr | None = Field(
+        default=None, description="Address that the intake calls every minute while all is well: a dead man's switch"
+    )
+    unclaimed_seconds: float = Field(
+        default=60, gt=0, description="An incident that no run has claimed for so long is started once more (seconds)"
+    )
 
 
 @cache

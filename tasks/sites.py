@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import BlockDocument
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from pydantic import ValidationError
 
@@ -19,6 +21,11 @@ class SiteNotFound(Exception):
     """No site of this name is saved."""
 
 
+class SiteBroken(Exception):
+    """A saved site does not fit its platform's settings; the text says which and why, and shows no setting's value,
+    which may be a secret."""
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """A saved site: its name and what it says."""
@@ -27,14 +34,23 @@ class Site:
     platform: Platform
 
 
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The saved sites, and what is wrong with those that cannot be used."""
+
+    sites: tuple[Site, ...]
+    broken: tuple[str, ...] = ()
+
+
 def load_site(platform: type[P], name: str) -> P:
     """The saved block of a site.
 
-    It is read as a document: to load it as Prefect's own block would also send an event, for which four more things
+    It is read as a document: to load it as Prefect's own block would also send an event, for which three more things
     are asked of the server, just when a run begins.
 
     Raises:
-        SiteNotFound: there is none of this name, or what is saved does not fit.
+        SiteNotFound: there is none of this name.
+        SiteBroken: it does not fit its platform. (The UI does not check all that a platform does.)
     """
     with get_client(sync_client=True) as client:
         try:
@@ -47,25 +63,68 @@ def load_site(platform: type[P], name: str) -> P:
     try:
         return platform.model_validate(document.data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise SiteNotFound(
-            f"the site {name!r} does not fit this version: {where}: {first['msg']}: save it again"
-        ) from error
+        raise SiteBroken(_broken(platform, name, error)) from None  # the others repeat what was set
+
+
+def misfit(error: ValidationError) -> str:
+    """What does not fit, in words that show no setting's value."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+
+
+def _broken(platform: type[Platform], name: str, error: ValidationError) -> str:
+    return f"the site {name!r} does not fit {platform.slug()}: {misfit(error)}"
 
 
 def all_sites(platforms: Iterable[type[Platform]]) -> list[Site]:
-    """Every saved site of these platforms."""
-    return [Site(name, load_site(platform, name)) for platform in platforms for name in site_names(platform)]
+    """Every saved site of these platforms.
+
+    Raises:
+        SiteBroken: one of them does not fit its platform any more.
+    """
+    found = read_sites(platforms)
+    if found.broken:
+        raise SiteBroken("; ".join(found.broken))
+    return list(found.sites)
 
 
-def site_names(platform: type[Platform]) -> list[str]:
-    """The names of a platform's saved sites; none where the platform was never registered with the server."""
+def choose(platforms: Iterable[type[Platform]], name: str) -> Saved:
+    """The saved site of this name; all that are saved where the name is empty.
+
+    Raises:
+        SiteNotFound: there is none of this name.
+        SiteBroken: this one does not fit its platform.
+    """
+    platforms = tuple(platforms)
+    if not name:
+        return read_sites(platforms)
+    for platform in platforms:
+        with suppress(SiteNotFound):
+            return Saved((Site(name, load_site(platform, name)),))
+    raise SiteNotFound(f"there is no site {name!r}: see `runbooks sites`")
+
+
+def read_sites(platforms: Iterable[type[Platform]]) -> Saved:
+    """Every saved site of these platforms, and which ones cannot be used, with the reason."""
+    sites: list[Site] = []
+    broken: list[str] = []
     with get_client(sync_client=True) as client:
-        try:
-            documents = client.read_block_documents_by_type(platform.slug())
-        except PrefectHTTPStatusError as error:
-            if error.response.status_code == 404:
-                return []
-            raise
-    return sorted(document.name for document in documents if document.name)
+        for platform in platforms:
+            for document in sorted(_documents(client, platform), key=lambda one: one.name or ""):
+                if not document.name:  # part of another block
+                    continue
+                try:
+                    sites.append(Site(document.name, platform.model_validate(document.data)))
+                except ValidationError as error:
+                    broken.append(_broken(platform, document.name, error))
+    return Saved(tuple(sites), tuple(broken))
+
+
+def _documents(client: SyncPrefectClient, platform: type[Platform]) -> list[BlockDocument]:
+    """The saved blocks of a platform; none where it was never registered with the server."""
+    try:
+        return client.read_block_documents_by_type(platform.slug())
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code == 404:
+            return []
+        raise

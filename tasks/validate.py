@@ -23,6 +23,7 @@ from tasks.case import Case
 from tasks.model.criterion import Criterion, Holds, Limit, Sample
 from tasks.model.evidence import Reading, Unknown
 from tasks.platform import Platform
+from tasks.report import text
 from tasks.systems.errors import explain
 from tasks.systems.metrics import Point
 
@@ -174,7 +175,7 @@ def validate(case: Case[P, F], *, patient: bool) -> Gate:
             if gate.describe() != told:
                 told = gate.describe()
                 held = sum(gate.settled(c) for c in criteria)
-                update_progress_artifact(progress, 100.0 * held / len(criteria), description=f"gate: {told}")
+                update_progress_artifact(progress, 100.0 * held / len(criteria), description=f"gate: {text(told)}")
                 case.note("gate", told)
             if gate.verdict is Verdict.WAITING:
                 time.sleep(case.platform.pace.poll_seconds)

@@ -1,11 +1,12 @@
 """`./dev prove`: the long matrix. It goes on where it was interrupted, and ends with a table.
 
-A pytest plugin (`-p tests.prove`). Results are kept per test and code version; what has passed with this code is not
-run again unless `--again` is given.
+A pytest plugin (`-p tests.prove`). Results are kept per test and code, that of the tests and of the practice ground
+included; what has passed with this code is not run again unless `--again` is given.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,9 +15,17 @@ from typing import Any
 
 import pytest
 
-from tasks.version import code_version
-
 RESULTS = Path(".prove/results.json")
+SOURCES = ("flows", "tasks", "deployments", "lab", "tests")
+
+
+def code() -> str:
+    """What is proven: a hash of all sources."""
+    digest = hashlib.sha256()
+    for path in sorted(path for folder in SOURCES for path in Path(folder).rglob("*.py")):
+        digest.update(path.as_posix().encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,11 +37,12 @@ class _Results:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.code = code()
         self._all: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
 
     @property
     def ours(self) -> dict[str, Any]:
-        found: dict[str, Any] = self._all.setdefault(code_version(), {})
+        found: dict[str, Any] = self._all.setdefault(self.code, {})
         return found
 
     def passed(self, test: str) -> bool:
@@ -79,7 +89,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Runbooks down, cases across."""
     write = terminalreporter.write_line
     write("")
-    write(f"proof with code {code_version()} (kept in {RESULTS})")
+    write(f"proof with code {_results.code} (kept in {RESULTS})")
     runbooks = sorted({runbook for runbook, _ in _cases.values() if runbook})
     for runbook in runbooks:
         write(f"  {runbook}")

@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from deployments.cli.installation import our_ledger, require_server
 from deployments.cli.output import Exit, Json, UserError, out, print_json, print_table
-from deployments.cli.runs import require_server
 from tasks.approval import Choice, wake
 from tasks.incidents import start_run
-from tasks.ledger import Answer, Approval, Ledger
+from tasks.ledger import Answer, Approval
 from tasks.model.incident import Incident
-from tasks.settings import settings
 
 By = Annotated[str | None, Parameter(help="Your name, for the record. By default your login name.", show_default=False)]
 
 
-@contextmanager
-def _ledger() -> Iterator[Ledger]:
-    ledger = Ledger(settings().ledger)
-    try:
-        yield ledger
-    finally:
-        ledger.close()
-
-
 def _name(by: str | None) -> str:
-    return by or getpass.getuser()
+    try:
+        return by or getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return f"user {os.getuid()}"
 
 
 def approve(
@@ -47,7 +39,7 @@ def approve(
     Args:
         key: The plan's key, from the notification, the run's page or this list.
     """
-    with _ledger() as ledger:
+    with our_ledger() as ledger:
         if key is None:
             return _waiting(ledger.approvals.waiting(), json=json)
         asked = ledger.approvals.get(key)
@@ -91,7 +83,7 @@ def take(
     Args:
         incident: Its id, or the beginning of it, see `runbooks status`.
     """
-    with _ledger() as ledger:
+    with our_ledger() as ledger:
         known = ledger.incidents.get(incident)
         if known is None:
             raise UserError(
@@ -118,7 +110,7 @@ def pause(
     json: Json = False,
 ) -> int:
     """Stop all automation: nothing is written any more, at one site or anywhere. Runs go on looking and reporting."""
-    with _ledger() as ledger:
+    with our_ledger(site) as ledger:
         ledger.pauses.pause(site, reason, _name(by))
     where = site or "everywhere"
     print_json({"paused": where}) if json else out.print(
@@ -131,7 +123,7 @@ def resume(
     *, site: Annotated[str, Parameter(help="Only this site. Without it: everything.")] = "", json: Json = False
 ) -> int:
     """Let automation write again. A pause by the variable in the UI or by the file on a worker is ended there."""
-    with _ledger() as ledger:
+    with our_ledger() as ledger:
         done = ledger.pauses.resume(site)
         left = ledger.pauses.all()
     if json:
@@ -145,7 +137,7 @@ def resume(
 
 def changes(*, site: Annotated[str | None, Parameter(help="Only this site.")] = None, json: Json = False) -> int:
     """Show what is still changed: every number that a runbook holds, what it was before, and on whose behalf."""
-    with _ledger() as ledger:
+    with our_ledger(site or "") as ledger:
         holdings = ledger.claims.holdings(site)
     if json:
         print_json(holdings)
@@ -184,7 +176,7 @@ def restore(
 ) -> int:
     """Give back what was changed for a while, as far as it is not needed any more. See `runbooks changes`."""
     require_server()
-    with _ledger() as ledger:
+    with our_ledger(site) as ledger:
         key = f"restore:{site}:{force}:{ledger.now().isoformat()}"
     run = start_run("restore", {"site": site, "force": force}, key)
     print_json({"run": run}) if json else out.print(f"restore started: run {run[:8]}, see `runbooks status {run[:8]}`")

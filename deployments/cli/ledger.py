@@ -9,8 +9,8 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from deployments.cli.installation import require_server
 from deployments.cli.output import Exit, Json, UserError, out, print_json, print_table
-from deployments.cli.runs import require_server
 from tasks import installation
 from tasks.ledger import Ledger, archive
 from tasks.ledger.retention import prune as prune_ledger

@@ -16,11 +16,13 @@ from prefect.exceptions import ObjectNotFound
 from prefect.logging.configuration import setup_logging
 from prefect.settings import get_current_settings
 
+from deployments.cli.installation import our_ledger, require_server
 from deployments.cli.output import Exit, Json, UserError, err, exit_code, out, print_json, print_markdown, print_table
 from deployments.cli.show import deployment, find
 from flows.catalogue import FLOWS
 from flows.parameters import HowFar
 from tasks.ledger import Ledger, Note, RunRecord
+from tasks.model.incident import Incident
 from tasks.model.outcome import Outcome
 from tasks.report import Report, markdown
 from tasks.settings import settings
@@ -69,41 +71,38 @@ def run(
     require_server()
     load_site(found.platform, site)
     parameters: dict[str, Any] = {"site": site, "trust": trust}
-    try:
-        started: Any = run_deployment(deployment(found), parameters=parameters, timeout=0)
-    except ObjectNotFound:
-        raise UserError(f"{deployment(found)} is not deployed: run `prefect --no-prompt deploy --all`") from None
-    id = str(started.id)
-    if detach:
-        print_json({"run": id}) if json else out.print(f"started run {id}")
-        return Exit.FINE
-    if not json:
-        err.print(f"run {id[:8]} started: {_page(id)}")
-    for note in follow(id):
+    with our_ledger() as ledger:
+        try:
+            started: Any = run_deployment(deployment(found), parameters=parameters, timeout=0)
+        except ObjectNotFound:
+            raise UserError(f"{deployment(found)} is not deployed: run `prefect --no-prompt deploy --all`") from None
+        id = str(started.id)
+        if detach:
+            print_json({"run": id}) if json else out.print(f"started run {id}")
+            return Exit.FINE
         if not json:
-            err.print(f"{note.at:%H:%M:%S}  {note.kind}: {note.text}", markup=False)
-    record = _record(id)
+            err.print(f"run {id[:8]} started: {_page(id)}")
+        for note in follow(ledger, id):
+            if not json:
+                err.print(f"{note.at:%H:%M:%S}  {note.kind}: {note.text}", markup=False)
+        record = ledger.runs.get(id)
     if record is None or record.report is None:
         raise UserError(f"the run ended without a report: {_state(id)[1]}; see {_page(id)}")
     return _print_report(record, json=json, timeline=False)
 
 
-def follow(id: str) -> Iterator[Note]:
+def follow(ledger: Ledger, id: str) -> Iterator[Note]:
     """The timeline of a run as it grows, until the run has ended."""
-    ledger, told = Ledger(settings().ledger), 0
-    try:
-        ended = False
-        while True:
-            notes = ledger.runs.notes(id)
-            yield from notes[told:]
-            told = len(notes)
-            if ended:
-                return
-            ended = _state(id)[0]
-            if not ended:
-                time.sleep(_POLL)
-    finally:
-        ledger.close()
+    told, ended = 0, False
+    while True:
+        notes = ledger.runs.notes(id)
+        yield from notes[told:]
+        told = len(notes)
+        if ended:
+            return
+        ended = _state(id)[0]
+        if not ended:
+            time.sleep(_POLL)
 
 
 def status(run: str | None = None, *, json: Json = False) -> int:
@@ -112,8 +111,7 @@ def status(run: str | None = None, *, json: Json = False) -> int:
     Args:
         run: The run's id, or its beginning.
     """
-    ledger = Ledger(settings().ledger)
-    try:
+    with our_ledger() as ledger:
         if run is not None:
             record = ledger.runs.get(run)
             if record is None:
@@ -121,12 +119,12 @@ def status(run: str | None = None, *, json: Json = False) -> int:
                     f"the ledger has no run {run!r}, or more than one that begins so: see `runbooks status`"
                 )
             return _print_report(record, json=json)
-        incidents, runs = ledger.incidents.latest(), ledger.runs.latest()
-    finally:
-        ledger.close()
+        incidents, runs, pauses = ledger.incidents.latest(), ledger.runs.latest(), ledger.pauses.all()
     if json:
-        print_json({"incidents": incidents, "runs": [_summary(record) for record in runs]})
+        print_json({"incidents": incidents, "runs": [_summary(record) for record in runs], "paused": pauses})
         return Exit.FINE
+    for pause in pauses:
+        out.print(f"PAUSED: {pause.site or 'everywhere'}, by {pause.by}: {pause.reason}\n", markup=False)
     print_table(
         ("incident", "alert", "site", "raised by", "since (UTC)", "state"),
         [
@@ -136,7 +134,7 @@ def status(run: str | None = None, *, json: Json = False) -> int:
                 i.site,
                 i.raiser.value,
                 f"{i.started_at:%m-%d %H:%M:%S}",
-                "resolved" if i.resolved_at else f"open, run {i.claimed_by[:8]}" if i.claimed_by else "open, unclaimed",
+                _stands(i),
             )
             for i in incidents
         ],
@@ -151,7 +149,7 @@ def status(run: str | None = None, *, json: Json = False) -> int:
                 r.runbook,
                 r.site,
                 f"{r.started_at:%m-%d %H:%M:%S}",
-                r.outcome.value if r.outcome else "running",
+                _how(r),
                 r.verdict or "",
             )
             for r in runs
@@ -165,10 +163,12 @@ def _print_report(record: RunRecord, *, json: bool, timeline: bool = True) -> in
     if record.report is None:
         if json:
             print_json(_summary(record))
-        else:
-            state = _state(record.id)[1]
-            out.print(f"run {record.id[:8]} of {record.runbook} at {record.site} has no report yet: {state}")
-        return Exit.FINE
+        else:  # it has not ended, it died, or it is one of the runs that write no report of this kind
+            said = f": {record.verdict}" if record.verdict else ""
+            out.print(f"run {record.id[:8]} of {record.runbook} at {record.site}: {_how(record)}{said}", markup=False)
+        if record.crashed:
+            return Exit.FAILED
+        return exit_code(record.outcome) if record.outcome else Exit.FINE
     report = Report.model_validate(record.report)
     if json:
         print_json(report)
@@ -176,6 +176,24 @@ def _print_report(record: RunRecord, *, json: bool, timeline: bool = True) -> in
         print_markdown(markdown(report, picture=False, timeline=timeline))
         out.print(_page(record.id))
     return exit_code(Outcome(report.outcome))
+
+
+def _stands(incident: Incident) -> str:
+    """How an incident stands."""
+    if incident.resolved_at:
+        return "resolved"
+    if incident.taken_by:
+        return f"open, {incident.taken_by} has it"
+    return f"open, run {incident.claimed_by[:8]}" if incident.claimed_by else "open, unclaimed"
+
+
+def _how(record: RunRecord) -> str:
+    """How a run ended, or that it has not."""
+    if record.outcome:
+        return record.outcome.value
+    if record.crashed:
+        return "crashed"
+    return f"waits for the answer to plan {record.waits_for}" if record.waits_for else "running"
 
 
 def _summary(record: RunRecord) -> dict[str, Any]:
@@ -202,18 +220,3 @@ def _state(id: str) -> tuple[bool, str]:
 def _page(id: str) -> str:
     base = get_current_settings().ui_url or (get_current_settings().api.url or "").removesuffix("/api")
     return f"{base}/runs/flow-run/{id}"
-
-
-def require_server() -> None:
-    """A Prefect server must be named and answer, or Prefect would start one of its own in silence.
-
-    Raises:
-        UserError: it does not.
-    """
-    url = get_current_settings().api.url
-    if not url:
-        raise UserError("no Prefect server is named: set PREFECT_API_URL, e.g. http://127.0.0.1:4200/api")
-    with get_client(sync_client=True) as client:
-        trouble = client.api_healthcheck()
-    if trouble is not None:
-        raise UserError(f"the Prefect server at {url} does not answer: {trouble}")

@@ -2,48 +2,71 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated
 
 import uvicorn
 from cyclopts import Parameter
+from cyclopts.validators import Number
+from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from deployments.cli.output import Exit, UserError, out
-from deployments.cli.runs import require_server
+from deployments.cli.installation import named_server, our_ledger, require_server
+from deployments.cli.output import Exit, Json, UserError, out, print_json
 from deployments.intake.app import create_app
+from deployments.intake.intake import Intake
+from deployments.rules import rules as site_rules
 from deployments.rules import rules_yaml
-from flows.catalogue import PLATFORMS
-from tasks.ledger import Ledger
+from flows.catalogue import PLATFORMS, RUNBOOKS
 from tasks.settings import settings
-from tasks.sites import all_sites
+from tasks.sites import choose
+
+PORT = 9087
+PREFECT_WITHIN_SECONDS = 15.0
+MOST_CONNECTIONS = 200  # what comes on top is answered with 503: the sender keeps its alerts and comes again
 
 
 def intake(
     *,
     host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, Parameter(help="Port to listen on.")] = 9087,
+    port: Annotated[int, Parameter(help="Port to listen on.", validator=Number(gte=1, lte=65535))] = PORT,
 ) -> int:
-    """Serve the alert intake: Alertmanager's webhook at /alerts, with the bearer token RUNBOOKS_INTAKE_TOKEN."""
+    """Serve the alert intake: Alertmanager's webhook at /alerts, with the bearer token RUNBOOKS_INTAKE_TOKEN.
+
+    Prefect need not be there: alerts are kept in the ledger until it is. /health tells how everything is, /live whether
+    this process has to be started again, /metrics is for Prometheus.
+    """
     token = settings().intake_token
     if token is None or not token.get_secret_value():
         raise UserError("RUNBOOKS_INTAKE_TOKEN is not set: choose a secret, and give Alertmanager the same")
-    require_server()
-    ledger = Ledger(settings().ledger)
-    try:
-        uvicorn.run(create_app(ledger, token), host=host, port=port, log_level="info", access_log=False)
-    finally:
-        ledger.close()
+    named_server()
+    # What fails here is tried again by the intake itself, so that nothing else has to wait for it.
+    impatient = {PREFECT_CLIENT_MAX_RETRIES: 0, PREFECT_API_REQUEST_TIMEOUT: PREFECT_WITHIN_SECONDS}
+    with temporary_settings(impatient), our_ledger() as ledger:
+        _log_to_stderr()
+        app = create_app(Intake(ledger, RUNBOOKS, settings()), token)
+        uvicorn.run(app, host=host, port=port, log_level="info", access_log=False, limit_concurrency=MOST_CONNECTIONS)
     return Exit.FINE
 
 
-def rules(site: str) -> int:
+def _log_to_stderr() -> None:
+    """What the intake does, a line each; not what the libraries below it do."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    ours = logging.getLogger("runbooks")
+    ours.setLevel(logging.INFO)
+    ours.addHandler(handler)
+    ours.propagate = False
+
+
+def rules(site: str, *, json: Json = False) -> int:
     """Print the Prometheus alert rules of a site.
 
     Args:
         site: The saved site.
     """
     require_server()
-    found = next((s for s in all_sites(PLATFORMS.values()) if s.name == site), None)
-    if found is None:
-        raise UserError(f"there is no site {site!r}: see `runbooks sites`")
-    out.print(rules_yaml(found.platform), markup=False, end="")
+    if not site:
+        raise UserError("name a site: see `runbooks sites`")
+    platform = choose(PLATFORMS.values(), site).sites[0].platform
+    print_json(site_rules(platform)) if json else out.print(rules_yaml(platform), markup=False, end="")
     return Exit.FINE

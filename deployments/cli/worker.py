@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL
 
 from deployments.cli.output import Exit, UserError
+from deployments.manifest import ENVIRONMENT
 from deployments.worker.process import become_reaper
 from deployments.worker.records import AlreadyRuns, Records
 from deployments.worker.server import NoPool, Server
@@ -25,7 +27,8 @@ def worker(
     name: Annotated[str, Parameter(help="Name in the Prefect UI; by default that of the host.")] = "",
     limit: Annotated[int, Parameter(help="At most so many runs at once.")] = 10,
     reserve: Annotated[
-        int | None, Parameter(help="So many of them only for critical runbooks and for giving back; by default 2.")
+        int | None,
+        Parameter(help="So many of them only for critical runbooks, giving back and calling people; by default 2."),
     ] = None,
     spares: Annotated[int, Parameter(help="Children that are kept ready.")] = 2,
     grace: Annotated[float, Parameter(help="Seconds that runs have to end when the worker is told to stop.")] = 25,
@@ -50,6 +53,8 @@ def worker(
         raise UserError("--spares must be at least 1, --grace at least 0, and --longest more than 0")
     _log_to_stderr()
     become_reaper()
+    for variable, value in ENVIRONMENT.items():  # what our deployments want: no child has to change it then
+        os.environ.setdefault(variable, value)
     try:
         asyncio.run(_work(name, records, slots, spares, Patience(grace=grace, longest=longest)))
     except NoPool as error:

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
-import logging
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, Header, HTTPException, Request
+from fastapi import Depends, FastAPI, Header, HTTPException, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, SecretStr, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from deployments.intake.handle import Fate, Handled, handle
-from deployments.intake.watch import Watch
-from deployments.intake.webhook import Alert, Notification
-from flows.catalogue import PLATFORMS, RUNBOOKS
-from tasks.ledger import Ledger
-from tasks.sites import Site, all_sites
+from deployments.intake.desk import Full
+from deployments.intake.handle import Handled
+from deployments.intake.health import VITAL
+from deployments.intake.intake import Intake
+from deployments.intake.webhook import Notification
 from tasks.systems.errors import explain
 
 MAX_BYTES = 2_000_000
-SITES_KEPT_SECONDS = 10.0
-SITES_KEPT_AT_LEAST_SECONDS = 1.0  # a flood of alerts that nobody knows must not become a flood of readings
-
-log = logging.getLogger("runbooks.intake")
+ANSWER_WITHIN_SECONDS = 30.0
 
 
 class Answer(BaseModel):
@@ -35,53 +32,58 @@ class Answer(BaseModel):
     alerts: list[Handled]
 
 
-class SiteBook:
-    """The saved sites, read again when they are older than a few seconds."""
-
-    def __init__(self, read: Callable[[], Sequence[Site]] = lambda: all_sites(PLATFORMS.values())) -> None:
-        self._read = read
-        self._lock = threading.Lock()
-        self._sites: Sequence[Site] = ()
-        self._read_at = float("-inf")
-
-    def sites(self, *, not_older_than: float = SITES_KEPT_SECONDS) -> Sequence[Site]:
-        """The sites as they were at most so many seconds ago."""
-        with self._lock:
-            if time.monotonic() - self._read_at > not_older_than:
-                self._sites = self._read()
-                self._read_at = time.monotonic()
-            return self._sites
-
-
-def create_app(ledger: Ledger, token: SecretStr, sites: SiteBook | None = None) -> FastAPI:
-    """The intake's application, with the watch beside it. Every call but `/health` must show the bearer token."""
-    book = sites or SiteBook()
-    watch = Watch(ledger, RUNBOOKS, book.sites)
+def create_app(intake: Intake, token: SecretStr) -> FastAPI:
+    """The intake's application. `/alerts` must show the bearer token; `/health`, `/live` and `/metrics` tell nothing
+    that has to be kept secret."""
 
     @asynccontextmanager
-    async def watching(app: FastAPI) -> AsyncIterator[None]:
-        watch.start()
+    async def working(app: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(intake.start)
         yield
-        await run_in_threadpool(watch.stop)
+        await run_in_threadpool(intake.stop)
 
-    app = FastAPI(title="Alert intake of prefect-runbooks", docs_url=None, redoc_url=None, lifespan=watching)
+    app = FastAPI(
+        title="Alert intake of prefect-runbooks", docs_url=None, redoc_url=None, openapi_url=None, lifespan=working
+    )
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> JSONResponse:
+        intake.meters.refused.labels(error.status_code).inc()
+        return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
 
     def authenticate(authorization: Annotated[str, Header()] = "") -> None:
-        shown = authorization.removeprefix("Bearer ").encode()
-        if not hmac.compare_digest(shown, token.get_secret_value().encode()):
+        scheme, _, shown = authorization.partition(" ")
+        right = hmac.compare_digest(shown.encode(), token.get_secret_value().encode())
+        if scheme.lower() != "bearer" or not right:
             raise HTTPException(401, "the bearer token is missing or wrong", {"WWW-Authenticate": "Bearer"})
 
     @app.get("/health")
-    def health() -> dict[str, str]:
-        ledger.incidents.latest(1)
-        return {"status": "ok"}
+    def health() -> JSONResponse:
+        """How everything is that the intake needs or watches; 503 when any of it is not as it should be."""
+        return _health({name: why for name, why in intake.health.parts().items() if why})
+
+    @app.get("/live")
+    def live() -> JSONResponse:
+        """Whether this process can do its duty, for those who would restart it if not."""
+        return _health({name: why for name, why in intake.health.parts().items() if why and name in VITAL})
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(generate_latest(intake.meters.registry), media_type=CONTENT_TYPE_LATEST)
 
     @app.post("/alerts", dependencies=[Depends(authenticate)])
     async def alerts(request: Request) -> Answer:
+        arrived = time.monotonic()
         notification = _parse(await _body(request))
-        return Answer(alerts=await run_in_threadpool(_handle_all, ledger, book, notification))
+        handled = await _taken_in(intake, notification)
+        intake.meters.seconds.observe(time.monotonic() - arrived)
+        return Answer(alerts=handled)
 
     return app
+
+
+def _health(failing: dict[str, str]) -> JSONResponse:
+    return JSONResponse({"status": "failing" if failing else "ok", "failing": failing}, 503 if failing else 200)
 
 
 async def _body(request: Request) -> bytes:
@@ -105,28 +107,14 @@ def _parse(body: bytes) -> Notification:
         ) from error
 
 
-def _in_order(alerts: Sequence[Alert], handle_one: Callable[[Alert], Handled]) -> list[Handled]:
-    """Handles what is resolved before what is firing: of two alerts with one name, the one that is on counts. The
-    answers are in the order of the request."""
-    turns = sorted(range(len(alerts)), key=lambda place: alerts[place].status == "firing")
-    answers = {place: handle_one(alerts[place]) for place in turns}
-    return [answers[place] for place in range(len(alerts))]
-
-
-def _handle(ledger: Ledger, book: SiteBook, alert: Alert) -> Handled:
-    handled = handle(ledger, RUNBOOKS, book.sites(), alert)
-    if handled.fate is Fate.NO_SITE:  # perhaps a site that was saved a moment ago
-        handled = handle(ledger, RUNBOOKS, book.sites(not_older_than=SITES_KEPT_AT_LEAST_SECONDS), alert)
-    return handled
-
-
-def _handle_all(ledger: Ledger, book: SiteBook, notification: Notification) -> list[Handled]:
+async def _taken_in(intake: Intake, notification: Notification) -> list[Handled]:
+    # 503 and never 429: Alertmanager keeps and repeats what was answered with 5xx, and drops it on any 4xx.
     try:
-        handled = _in_order(notification.alerts, lambda alert: _handle(ledger, book, alert))
+        taking = asyncio.wrap_future(intake.desk.submit(notification.alerts))
+        return await asyncio.wait_for(taking, ANSWER_WITHIN_SECONDS)
+    except Full as full:
+        raise HTTPException(503, f"try again: {full}", {"Retry-After": "1"}) from full
+    except TimeoutError as error:
+        raise HTTPException(503, "try again: the ledger takes its time", {"Retry-After": "5"}) from error
     except Exception as error:  # the sender keeps the alerts and tries again
-        log.error("alerts could not be handled: %s", explain(error))
         raise HTTPException(503, f"try again: {explain(error)}", {"Retry-After": "5"}) from error
-    for one in handled:
-        level = logging.WARNING if one.fate in (Fate.NO_RUNBOOK, Fate.NO_SITE) else logging.INFO
-        log.log(level, "%s at %s: %s", one.alert or "an alert without name", one.site or "no site", one.fate)
-    return handled

@@ -1,18 +1,27 @@
-"""What becomes of one alert: an incident is opened, folded into an open one, or closed."""
+"""What becomes of alerts: an incident is opened, folded into an open one, or closed; nothing is dropped."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
 from deployments.intake.webhook import Alert
-from tasks.incidents import new_incident, raise_incident
-from tasks.ledger import Ledger
+from deployments.rules import WATCHDOG
+from tasks.incidents import new_incident
+from tasks.ledger import Ledger, Received, Stray
+from tasks.ledger.incidents import Firing, Over
+from tasks.ledger.strays import stray_key
 from tasks.model.incident import Incident, Raiser
+from tasks.model.site import Address
+from tasks.redact import redact
 from tasks.runbook import AnyRunbook
-from tasks.sites import Site
+
+LONGEST = 2_000  # characters of a summary that are kept
+STILL_ON = timedelta(hours=5)  # Alertmanager repeats what is on every 4 hours, if it is not told otherwise
 
 
 class Fate(StrEnum):
@@ -24,8 +33,14 @@ class Fate(StrEnum):
     QUIET = "resolved, but a run still has the incident in hand"
     ANOTHER = "resolved, but the incident was opened by another alert of this name"
     NOT_OPEN = "resolved, but no incident was open"
+    ALIVE = "a sign of life of the alerting"
     NO_RUNBOOK = "no runbook answers to this alert"
     NO_SITE = "no site answers to these labels"
+
+
+STRAYS = (Fate.NO_RUNBOOK, Fate.NO_SITE)
+ByAlert = Mapping[str, AnyRunbook]
+"""The runbooks, by the alert that each answers to."""
 
 
 class Handled(BaseModel):
@@ -39,44 +54,126 @@ class Handled(BaseModel):
     incident: str | None = None
 
 
-def handle(ledger: Ledger, runbooks: Mapping[str, AnyRunbook], sites: Sequence[Site], alert: Alert) -> Handled:
-    """Finds the runbook by the alert's name and the site by its labels, then opens, folds or closes.
+def place(by_alert: ByAlert, alert: Alert, addresses: Sequence[Address]) -> tuple[AnyRunbook, Address] | Fate:
+    """The runbook by the alert's name, and the site by its labels; or which of them there is not."""
+    runbook = by_alert.get(alert.name)
+    if runbook is None:
+        return Fate.NO_RUNBOOK
+    slug = runbook.platform.slug()
+    site = next((one for one in addresses if one.platform == slug and one.answers_to(alert.labels)), None)
+    return (runbook, site) if site else Fate.NO_SITE
+
+
+def handle(
+    ledger: Ledger, by_alert: ByAlert, addresses: Sequence[Address], alerts: Sequence[Alert], now: datetime
+) -> list[Handled]:
+    """Takes alerts in, those that somebody answers to in one transaction, and says in their order what became of each.
 
     Raises:
-        Exception: the ledger or Prefect cannot be reached. The sender has to try again.
+        LedgerUnavailable: nothing is certain to be kept; the sender has to try again, and what was kept is folded then.
     """
-    runbook = next((runbook for runbook in runbooks.values() if runbook.alert == alert.name), None)
-    if runbook is None:
-        return Handled(alert=alert.name, fate=Fate.NO_RUNBOOK)
-    site = next(
-        (s for s in sites if isinstance(s.platform, runbook.platform) and s.platform.answers_to(alert.labels)), None
-    )
-    if site is None:
-        return Handled(alert=alert.name, fate=Fate.NO_SITE)
+    answers: dict[int, Handled] = {}
+    reports: dict[int, Firing | Over] = {}
+    strays: list[Stray] = []
+    for turn, alert in enumerate(alerts):
+        if alert.name == WATCHDOG:
+            answers[turn] = _hear(ledger, addresses, alert, now)
+            continue
+        placed = place(by_alert, alert, addresses)
+        if isinstance(placed, Fate):
+            answers[turn] = Handled(alert=alert.name, fate=placed)
+            strays.append(_stray(alert, placed, now))
+        else:
+            reports[turn] = _report(alert, *placed, now)
+    received = ledger.incidents.receive(list(reports.values())) if reports else []
+    for turn, came in zip(reports, received, strict=True):
+        answers[turn] = _answer(alerts[turn].name, reports[turn], came)
+    if strays:
+        ledger.strays.note(_together(strays))
+    return [answers[turn] for turn in range(len(alerts))]
+
+
+def _together(strays: Sequence[Stray]) -> list[Stray]:
+    """One of those that are the same, with how often it came: of one that is on and over, that it is on."""
+    found: dict[str, Stray] = {}
+    for stray in sorted(strays, key=lambda one: one.resolved_at is None):
+        known = found.get(stray.key)
+        found[stray.key] = replace(stray, times=known.times + 1) if known else stray
+    return list(found.values())
+
+
+def _report(alert: Alert, runbook: AnyRunbook, site: Address, now: datetime) -> Firing | Over:
     if alert.status == "resolved":
-        known = ledger.incidents.of(site.name, alert.name)
-        if known is not None and _opened_by_another(known, alert):
-            return Handled(alert=alert.name, fate=Fate.ANOTHER, site=site.name, incident=known.id)
-        closed = ledger.incidents.resolve(site.name, alert.name, alert.endsAt or alert.startsAt)
-        fate = Fate.NOT_OPEN if closed is None else Fate.RESOLVED if closed.resolved_at else Fate.QUIET
-        return Handled(alert=alert.name, fate=fate, site=site.name, incident=closed.id if closed else None)
-    incident, new = raise_incident(
-        ledger,
-        new_incident(
+        ended = alert.endsAt if alert.endsAt and alert.endsAt >= alert.startsAt else now
+        return Over(site.site, alert.name, alert.fingerprint, min(ended, now))
+
+    def incident() -> Incident:
+        return new_incident(
             raiser=Raiser.ALERTMANAGER,
             alert=alert.name,
             runbook=runbook.id,
-            site=site.name,
+            site=site.site,
             severity=runbook.severity.value,
-            summary=alert.annotations.get("summary", alert.name),
-            started_at=alert.startsAt,
+            summary=alert.summary[:LONGEST],
+            started_at=min(alert.startsAt, now),  # a sender whose clock is ahead of ours gives nobody more time
             labels=alert.labels,
             fingerprint=alert.fingerprint,
-        ),
+        )
+
+    return Firing(site.site, alert.name, incident)
+
+
+def _answer(alert: str, report: Firing | Over, came: Received) -> Handled:
+    incident = came.incident
+    if isinstance(report, Firing):
+        fate = Fate.OPENED if came.new else Fate.FOLDED
+    elif incident is None:
+        fate = Fate.NOT_OPEN
+    elif came.another:
+        fate = Fate.ANOTHER
+    else:
+        fate = Fate.RESOLVED if incident.resolved_at else Fate.QUIET
+    return Handled(alert=alert, fate=fate, site=report.site, incident=incident.id if incident else None)
+
+
+def _hear(ledger: Ledger, addresses: Sequence[Address], alert: Alert, now: datetime) -> Handled:
+    """The alert that is always on says that Prometheus, Alertmanager and the way here work, for each site that it
+    speaks of."""
+    sites = [one.site for one in addresses if one.answers_to(alert.labels)]
+    if alert.status == "firing":
+        for site in sites:
+            ledger.directory.heard(site, now)
+    return Handled(alert=alert.name, fate=Fate.ALIVE, site=", ".join(sites) or None)
+
+
+def _stray(alert: Alert, why: Fate, now: datetime) -> Stray:
+    return Stray(
+        key=stray_key(alert.labels),
+        alert=alert.name,
+        why=why.value,
+        summary=alert.summary[:LONGEST],
+        labels={key: redact(value) for key, value in alert.labels.items()},
+        started_at=min(alert.startsAt, now),
+        first_at=now,
+        last_at=now,
+        resolved_at=now if alert.status == "resolved" else None,
     )
-    return Handled(alert=alert.name, fate=Fate.OPENED if new else Fate.FOLDED, site=site.name, incident=incident.id)
 
 
-def _opened_by_another(incident: Incident, alert: Alert) -> bool:
-    """Whether an incident stems from another alert of this name: with other labels, and perhaps still on."""
-    return bool(incident.fingerprint and alert.fingerprint) and incident.fingerprint != alert.fingerprint
+def adopt(ledger: Ledger, by_alert: ByAlert, addresses: Sequence[Address], now: datetime) -> list[Handled]:
+    """Takes the strays in that somebody answers to by now, because a site or a runbook was added; says which."""
+    known: list[tuple[str, Alert]] = []
+    for stray in ledger.strays.firing():
+        alert = Alert(
+            status="firing",
+            labels=stray.labels,
+            annotations={"summary": stray.summary},
+            startsAt=stray.started_at,
+        )
+        if now - stray.last_at < STILL_ON and not isinstance(place(by_alert, alert, addresses), Fate):
+            known.append((stray.key, alert))
+    if not known:
+        return []
+    handled = handle(ledger, by_alert, addresses, [alert for _, alert in known], now)
+    ledger.strays.forget([key for key, _ in known])
+    return handled

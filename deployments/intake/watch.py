@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
@@ -18,6 +20,7 @@ from uuid import UUID
 from prefect.client.orchestration import get_client
 from prefect.states import Crashed
 
+from tasks.aftermath import bury
 from tasks.approval import Choice, wake
 from tasks.escalate import NOBODY, TOLD_ALREADY, Matter, call_who_is_due, tell, tell_who_was_called
 from tasks.incidents import start_run
@@ -35,54 +38,80 @@ UNCLAIMED_FOR = timedelta(seconds=60)  # an event that has not led to a run afte
 REPLACED_AFTER = timedelta(minutes=5)  # a run that was started and never claimed its incident
 LEFT_TO_OTHERS = (Outcome.DEFERRED, Outcome.STEPPED_ASIDE)
 CALLED_OFF = 50  # so many of the latest incidents are looked at for whether their pagers have to fall silent
-PICKUPS = 1  # so often a crashed run's incident is given to another run; then a person has to look
 
 log = logging.getLogger("runbooks.watch")
 
 
 @dataclass
 class Watch:
-    """One watch. `sites` are asked anew at every look."""
+    """One watch. `sites` are asked anew at every look; `with_people` and `with_prefect` is what else is done then."""
 
     ledger: Ledger
     runbooks: Mapping[str, AnyRunbook]
     sites: Callable[[], Sequence[Site]]
+    with_people: Sequence[Callable[[], None]] = ()
+    with_prefect: Sequence[Callable[[], None]] = ()
+    unclaimed_for: timedelta = UNCLAIMED_FOR
+    looked_at: dict[str, float] = field(default_factory=dict)  # when each round began last, by our steady clock
     _started: set[str] = field(default_factory=set)  # spares the server what it would fold anyway
     _over: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
+    _threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:
-        """Looks every two seconds, in a thread."""
-        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
-        self._thread.start()
+        """Looks every two seconds, in two threads: a Prefect server that hangs must not keep people from being
+        called."""
+        for work in (self.look_for_people, self.look_for_prefect):
+            # In the context of who starts it: how long Prefect is waited for is a setting of the context.
+            here = copy_context()
+            thread = threading.Thread(target=here.run, args=[self._run, work], name=work.__name__, daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def stop(self) -> None:
-        """Ends the thread after the look that it is at."""
+        """Ends the threads after the look that they are at."""
         self._over.set()
-        if self._thread is not None:
-            self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
-    def _run(self) -> None:
+    @property
+    def alive(self) -> bool:
+        return bool(self._threads) and all(thread.is_alive() for thread in self._threads)
+
+    def _run(self, look: Callable[[], None]) -> None:
         while not self._over.wait(EVERY_SECONDS):
-            self.look()
+            look()
 
     def look(self) -> None:
         """One look at everything."""
-        sites: dict[str, Site] = {}
-        try:
-            sites = {site.name: site for site in self.sites()}
-        except Exception as error:
-            log.error("the sites cannot be read: %s", explain(error))
-        duties: tuple[Callable[[Mapping[str, Site]], None], ...] = (
-            self._call,
-            self._call_off,
+        self.look_for_people()
+        self.look_for_prefect()
+
+    def look_for_people(self) -> None:
+        """What has to be told to people. It needs the ledger and the channels, nothing else."""
+        self._look("people", (self._call, self._call_off, self._call_about_overdue), self.with_people)
+
+    def look_for_prefect(self) -> None:
+        """What has to be done with Prefect's help."""
+        duties = (
             self._bury_the_dead,
             self._start_the_unclaimed,
             self._start_the_left,
             self._answer,
             self._give_back,
-            self._call_about_overdue,
         )
+        self._look("prefect", duties, self.with_prefect)
+
+    def _look(
+        self,
+        name: str,
+        duties: Sequence[Callable[[Mapping[str, Site]], None]],
+        others: Sequence[Callable[[], None]],
+    ) -> None:
+        self.looked_at[name] = time.monotonic()
+        for other in others:
+            with _logged(other.__qualname__):
+                other()
+        sites = {site.name: site for site in self.sites()}
         for duty in duties:
             with _logged(duty.__name__.strip("_").replace("_", " ")):
                 duty(sites)
@@ -120,7 +149,7 @@ class Watch:
         now = self.ledger.now()
         for incident, runbook, _ in self._known(sites):
             waited = now - (incident.announced_at or incident.received_at)
-            if incident.claimed_by or incident.taken_by or (waited < UNCLAIMED_FOR and not incident.pickups):
+            if incident.claimed_by or incident.taken_by or (waited < self.unclaimed_for and not incident.pickups):
                 continue
             # The same key starts no second run. A run that died before it claimed the incident is replaced in the end.
             key = f"{incident.id}:{incident.pickups}:{int(waited / REPLACED_AFTER)}"
@@ -173,23 +202,7 @@ class Watch:
 
     def _bury(self, run: RunRecord, site: Site) -> None:
         log.error("run %s of %s gave no sign of life since %s", run.id[:8], run.runbook, run.seen_at)
-        incident = self.ledger.incidents.get(run.incident) if run.incident else None
-        runbook = self.runbooks.get(run.runbook)
-        picked_up = (
-            incident is not None
-            and incident.pickups < PICKUPS
-            and incident.resolved_at is None
-            and self.ledger.incidents.pick_up(incident.id, run.id)
-        )
-        if not picked_up and self.ledger.runs.crashed(run.id) and runbook is not None:
-            matter = Matter(run.site, runbook, run.severity, run.incident or "", run.id)
-            summary = f"the run {run.id[:8]} ended without a word, and is not started again: look what it left"
-            left = {
-                "changes": "; ".join(f"{c.target}: {c.state}" for c in self.ledger.changes.of_run(run.id)) or "none"
-            }
-            level = runbook.ladder.level(1)
-            tell(self.ledger, site.platform, matter, NoticeKind.CRASHED, level, summary, self.ledger.now(), left)
-        self.ledger.locks.release(run.id)
+        bury(self.ledger, self.runbooks.get(run.runbook), site, run)
         _tell_prefect(run.id)
 
     # ---- approvals ----

@@ -40,10 +40,11 @@ def live(channel: socket.socket, version: str) -> int:
             return 0
         name_process("runbooks-run")
         expendable()
-        if order.environment:
+        other = {name: value for name, value in order.environment.items() if os.environ.get(name) != value}
+        if other:
             ready.close()
             client = None
-            adopt(ready, order.environment)
+            adopt(ready, other)
         lifeline = Lifeline(channel, order)
         lifeline.start()
         try:

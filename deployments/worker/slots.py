@@ -1,7 +1,7 @@
 """Slots: how many runs may be at work at once, and which of those that are due come first.
 
 A run waits more than it computes, so the limit is about memory. Some slots are kept free for what must never wait: the
-runbooks of critical alerts, and giving back. Deployments say by their tags which those are.
+runbooks of critical alerts, giving back, and calling people. Deployments say by their tags which those are.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from prefect.client.schemas.objects import FlowRun
 
+from deployments.manifest import LIFECYCLE_TAG, RESTORE_TAG
 from tasks.model.outcome import Severity
 
-NEVER_WAITS = frozenset({Severity.CRITICAL.value, "restore"})
+NEVER_WAITS = frozenset({Severity.CRITICAL.value, RESTORE_TAG, LIFECYCLE_TAG})
 """The tags of deployments for which slots are reserved."""
 
 

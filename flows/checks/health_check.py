@@ -18,11 +18,12 @@ from prefect.states import Completed, Failed
 from flows.catalogue import PLATFORMS, RUNBOOKS
 from flows.parameters import shown
 from tasks.incidents import new_incident, raise_incident
-from tasks.ledger import Ledger
+from tasks.installation import NO_LEDGER, WrongLedger, our_ledger
+from tasks.ledger import Ledger, LedgerUnavailable
 from tasks.model.incident import Raiser
+from tasks.respond import BAD_INPUT
 from tasks.runbook import AnyRunbook
-from tasks.settings import settings
-from tasks.sites import Site, all_sites
+from tasks.sites import Site, SiteBroken, SiteNotFound, choose
 from tasks.systems.errors import explain
 
 INTERVAL = timedelta(minutes=1)
@@ -45,18 +46,20 @@ def health_check(
     site: Annotated[str, shown("Site", "Only this site. Empty: all saved sites of all platforms.")] = "",
 ) -> State[Any]:
     """Looks at every limit of every site once, and raises an incident where one is broken for long enough."""
-    sites = [found for found in all_sites(PLATFORMS.values()) if site in ("", found.name)]
-    ledger = Ledger(settings().ledger)
     try:
-        checks = [
-            _check(ledger, runbook, found)
-            for found in sites
-            for runbook in RUNBOOKS.values()
-            if isinstance(found.platform, runbook.platform)
-        ]
-    finally:
-        ledger.close()
-    return conclude(checks)
+        saved = choose(PLATFORMS.values(), site)
+        with our_ledger() as ledger:
+            checks = [
+                _check(ledger, runbook, found)
+                for found in saved.sites
+                for runbook in RUNBOOKS.values()
+                if isinstance(found.platform, runbook.platform)
+            ]
+    except (SiteNotFound, SiteBroken) as error:
+        return Failed(name=BAD_INPUT, message=str(error))
+    except (LedgerUnavailable, WrongLedger) as error:
+        return Failed(name=NO_LEDGER, message=str(error))
+    return conclude([*checks, *(Check("everything", "a site", None, why) for why in saved.broken)])
 
 
 def _check(ledger: Ledger, runbook: AnyRunbook, site: Site) -> Check:

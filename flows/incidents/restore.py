@@ -13,18 +13,19 @@ from typing import Annotated, Any
 from prefect import State, flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import flow_run
+from prefect.states import Failed
 
 from flows.catalogue import PLATFORMS, RUNBOOKS
 from flows.parameters import Site, shown
 from tasks.cancellation import noting_cancellation
 from tasks.conclude import final_state
-from tasks.installation import same_ledger
-from tasks.ledger import Ledger, RunRecord
+from tasks.installation import NO_LEDGER, WrongLedger, our_ledger
+from tasks.ledger import Ledger, LedgerUnavailable, RunRecord
 from tasks.model.outcome import Outcome, Severity, Trust
+from tasks.respond import BAD_INPUT
 from tasks.restore import Fate, Told, groups, report, restore_group, still_going_on
-from tasks.settings import settings
 from tasks.sites import Site as SavedSite
-from tasks.sites import all_sites
+from tasks.sites import SiteBroken, SiteNotFound, choose
 from tasks.version import code_version
 
 INTERVAL = timedelta(minutes=5)
@@ -40,16 +41,16 @@ def restore(
     ] = False,
 ) -> State[Any]:
     """Gives back what is not needed any more, at one site or at all."""
-    ledger = Ledger(settings().ledger)
     try:
-        same_ledger(ledger)
-        told: list[Told] = []
-        for found in all_sites(PLATFORMS.values()):
-            if site in ("", found.name):
-                told += restore_site(ledger, found, force=force)
-        return final_state(outcome(told), verdict(told))
-    finally:
-        ledger.close()
+        saved = choose(PLATFORMS.values(), site)
+        with our_ledger() as ledger:
+            told = [line for found in saved.sites for line in restore_site(ledger, found, force=force)]
+    except (SiteNotFound, SiteBroken) as error:
+        return Failed(name=BAD_INPUT, message=str(error))
+    except (LedgerUnavailable, WrongLedger) as error:
+        return Failed(name=NO_LEDGER, message=str(error))
+    told += [Told(Fate.NOT_DONE, "everything there", why) for why in saved.broken]
+    return final_state(outcome(told), verdict(told))
 
 
 def restore_site(ledger: Ledger, site: SavedSite, *, force: bool) -> list[Told]:
@@ -74,8 +75,9 @@ def restore_site(ledger: Ledger, site: SavedSite, *, force: bool) -> list[Told]:
 
 
 def verdict(told: Sequence[Told]) -> str:
-    """What came of a restore, in one sentence."""
-    return "; ".join(f"{line.fate}: {line.what}" for line in told) or "nothing is left to give back"
+    """What came of a restore, in one sentence, and why what was not given back was not."""
+    said = (f"{line.fate}: {line.what}" + (f" ({line.why})" if line.fate is Fate.NOT_DONE else "") for line in told)
+    return "; ".join(said) or "nothing is left to give back"
 
 
 def outcome(told: Sequence[Told]) -> Outcome:

@@ -10,17 +10,20 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from flows.message_bus import numbers
 from flows.message_bus.numbers import CriticalTaskQueueDepth, HighTaskQueueDepth, WorkerPoolExhaustion
 from tasks.model.change import Change
 from tasks.model.knob import Knob
 from tasks.model.target import Target
 from tasks.platform import Platform
 from tasks.systems.exposition import Endpoints
-from tasks.systems.kubernetes import scaling
+from tasks.systems.kubernetes import config, pods, scaling
 from tasks.systems.kubernetes.client import Cluster
 from tasks.systems.kubernetes.config import EnvSetting, Restart, read_setting
+from tasks.systems.kubernetes.permissions import Permission
 from tasks.systems.kubernetes.pods import metrics_addresses
-from tasks.systems.kubernetes.scaling import AutoscalerBounds, DeploymentReplicas
+from tasks.systems.kubernetes.scaling import AutoscalerBounds, DeploymentReplicas, read_autoscaler
+from tasks.systems.kubernetes.workloads import read_deployment
 from tasks.systems.metrics import Gauge, Metrics
 from tasks.systems.orchestration.admin import Admin
 
@@ -48,17 +51,19 @@ class MessageBus(Platform):
     _block_type_slug = "message-bus"
     _description = "One message bus with its orchestration runtime, in one namespace of one Kubernetes cluster."
 
-    namespace: str = Field(title="Namespace", description="Changes are made here and nowhere else.")
+    namespace: str = Field(min_length=1, title="Namespace", description="Changes are made here and nowhere else.")
     context: str = Field(
         "", title="Context", description="Of the kubeconfig. Empty: the service account of the worker's own pod."
     )
     kubeconfig: str = Field("", title="Kubeconfig", description="A path on the worker. Empty: the usual place.")
-    orchestration: str = Field("orchestration", title="Orchestration Deployment")
+    orchestration: str = Field("orchestration", min_length=1, title="Orchestration Deployment")
     orchestration_labels: dict[str, str] = Field(
-        default_factory=lambda: {"app": "orchestration"}, title="Labels of the orchestration pods"
+        default_factory=lambda: {"app": "orchestration"},
+        min_length=1,
+        title="Labels of the orchestration pods",
     )
     metrics_port: int = Field(8082, ge=1, le=65535, title="Metrics port of the orchestration pods")
-    publishers: str = Field("event-publishers", title="Event publisher Deployment")
+    publishers: str = Field("event-publishers", min_length=1, title="Event publisher Deployment")
     analytics_publisher: str = Field(
         "analytics-publisher", title="Analytics publisher Deployment", description="Empty: this site has none."
     )
@@ -73,7 +78,9 @@ class MessageBus(Platform):
         description="Empty: the ready pods themselves are asked, at their metrics port; any of them answers for all.",
     )
     redis_url: SecretStr = Field(SecretStr("redis://redis:6379/0"), title="Redis")
-    pool_size_key: str = Field("ORCHESTRATION_WORKER_POOL_SIZE", title="Environment variable of the pool size")
+    pool_size_key: str = Field(
+        "ORCHESTRATION_WORKER_POOL_SIZE", min_length=1, title="Environment variable of the pool size"
+    )
     pool_size_default: int = Field(10, ge=1, title="Pool size where nothing sets it")
     replica_floor: int = Field(1, ge=1, title="Never fewer orchestration replicas than")
     replica_ceiling: int = Field(10, ge=1, title="Never more orchestration replicas than")
@@ -138,6 +145,18 @@ class MessageBus(Platform):
         """The connection to the site's namespace."""
         return Cluster(self.namespace, self.context, self.kubeconfig)
 
+    def permissions(self) -> frozenset[Permission]:
+        return frozenset((*pods.READ_LOGS, *pods.READ_USAGE, *scaling.SCALE, *config.SET))
+
+    def owners(self) -> Mapping[str, str]:
+        cluster, owners = self.cluster(), dict[str, str]()
+        for name in (self.orchestration, *self.pausable):
+            owners[f"deployment {name}"] = read_deployment(cluster, name).owner
+            if scaler := read_autoscaler(cluster, name):
+                owners[f"autoscaler {scaler.name}"] = scaler.owner
+        setting = read_setting(cluster, self.orchestration, self.pool_size_key, self.pool_size_default)
+        return owners | {str(setting.holder): setting.owner}
+
     def where(self) -> str:
         return f"namespace {self.namespace}, context {self.context or 'in-cluster'}"
 
@@ -153,6 +172,28 @@ class MessageBus(Platform):
 
     def floors(self) -> Mapping[str, int]:
         return {self.orchestration: self.replica_floor, **dict.fromkeys(self.pausable, 0)}
+
+    def goals(self) -> Mapping[str, Mapping[str, int]]:
+        wanted: dict[str, HighTaskQueueDepth | CriticalTaskQueueDepth | WorkerPoolExhaustion] = {
+            "high_task_queue_depth": self.high_task_queue_depth,
+            "critical_task_queue_depth": self.critical_task_queue_depth,
+            "worker_pool_exhaustion": self.worker_pool_exhaustion,
+        }
+        return {
+            runbook: {scaling.REPLICAS: goal.replicas, WORKERS: goal.workers_per_pod}
+            for runbook, goal in wanted.items()
+        }
+
+    def contradictions(self) -> tuple[str, ...]:
+        found = numbers.contradictions(
+            self.high_task_queue_depth,
+            self.critical_task_queue_depth,
+            self.worker_pool_exhaustion,
+            self.pace.quick_check,
+        )
+        if self.replica_floor > self.replica_ceiling:
+            found = ("replica_floor is above replica_ceiling: no number of replicas is allowed", *found)
+        return found
 
     def pool_size_knob(self, holder: Target) -> EnvSetting:
         """The setting of the workers per pod, in the object that holds it."""
@@ -175,9 +216,11 @@ class MessageBus(Platform):
 
     def metrics(self) -> Metrics:
         """Prometheus where the site has one, else the orchestration pods themselves."""
-        return self.prometheus() or Endpoints(
-            lambda: metrics_addresses(self.cluster(), self.orchestration_labels, self.metrics_port)
-        )
+        return self.prometheus() or self.endpoints()
+
+    def endpoints(self) -> Endpoints:
+        """The metrics of every ready orchestration pod."""
+        return Endpoints(lambda: metrics_addresses(self.cluster(), self.orchestration_labels, self.metrics_port))
 
     def admin(self) -> Admin:
         """The admin API of the orchestration service."""

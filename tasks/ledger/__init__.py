@@ -19,11 +19,14 @@ from tasks.ledger.records import (
     Evidence,
     Held,
     Holding,
+    Listed,
     LockRecord,
     Note,
     Page,
     Pause,
+    Received,
     RunRecord,
+    Stray,
 )
 
 __all__ = [
@@ -41,10 +44,13 @@ __all__ = [
     "Holding",
     "Ledger",
     "LedgerUnavailable",
+    "Listed",
     "LockLost",
     "LockRecord",
     "Note",
     "Page",
     "Pause",
+    "Received",
     "RunRecord",
+    "Stray",
 ]

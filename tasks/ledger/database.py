@@ -100,6 +100,11 @@ class Database:
         """An insert that can be told what to do about a row that is there already."""
         return sqlite_insert(table) if self.is_sqlite else postgresql_insert(table)
 
+    def keep(self, tx: sa.Connection, rows: sa.Select[Any]) -> None:
+        """Keeps these rows from others until the transaction ends. On SQLite a writer is alone anyway."""
+        if not self.is_sqlite:
+            tx.execute(rows.with_for_update())
+
     def be_patient(self, tx: sa.Connection) -> None:
         """Lets the statements of a transaction take as long as they need."""
         if not self.is_sqlite:
@@ -134,7 +139,7 @@ class Database:
 def _address(url: str) -> URL:
     try:
         address = make_url(url)
-    except sa.exc.ArgumentError as error:
+    except (sa.exc.ArgumentError, ValueError) as error:  # the latter for a port that is no number
         raise LedgerUnavailable("the ledger must be a sqlite:/// or postgresql:// URL") from error
     if address.drivername in ("postgres", "postgresql", "postgresql+psycopg"):
         return address.set(drivername="postgresql+psycopg")

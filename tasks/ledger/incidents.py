@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -10,12 +11,33 @@ import sqlalchemy as sa
 
 from tasks.ledger.database import Database, by_beginning
 from tasks.ledger.locks import LEASE
+from tasks.ledger.records import Received
 from tasks.ledger.tables import incidents, runs
 from tasks.model.incident import Incident, Raiser
 
 ALIVE = 3 * LEASE  # a run that gave no sign of life for so long has nothing in hand any more
 
 _open = incidents.c.resolved_at.is_(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """A report that an alert is on. `incident` makes the incident that it opens, if it does."""
+
+    site: str
+    alert: str
+    incident: Callable[[], Incident]
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """A report that an alert is over, with the moment at which it ended. `fingerprint` tells it from others of its
+    name; empty: nobody knows."""
+
+    site: str
+    alert: str
+    fingerprint: str
+    at: datetime
 
 
 class Incidents:
@@ -26,20 +48,51 @@ class Incidents:
 
     def open(self, incident: Incident) -> tuple[Incident, bool]:
         """Records a new incident; a repeat of one that is open is folded into it. Says whether it was new."""
+        with self._database.writing() as tx:
+            found = self._open(tx, incident)
+        assert found.incident is not None
+        return found.incident, found.new
+
+    def receive(self, reports: Sequence[Firing | Over]) -> list[Received]:
+        """Takes reports of alerts in, all in one transaction: each opens an incident, is folded into the open one, or
+        resolves it. The answers are in the order of the reports.
+
+        Of two reports about one alert the one that it is over comes first: the other one is on.
+        """
+        # In one order for all who write, so that no two of them wait for each other.
+        turns = sorted(
+            range(len(reports)), key=lambda n: (reports[n].site, reports[n].alert, isinstance(reports[n], Firing))
+        )
+        answers: dict[int, Received] = {}
+        with self._database.writing() as tx:
+            for turn in turns:
+                answers[turn] = self._receive(tx, reports[turn])
+        return [answers[turn] for turn in range(len(reports))]
+
+    def _receive(self, tx: sa.Connection, report: Firing | Over) -> Received:
+        known = _kept(tx, _of(report.site, report.alert))
+        if isinstance(report, Over):
+            if known is not None and _opened_by_another(known, report.fingerprint):
+                return Received(known, another=True)
+            return Received(self._resolve(tx, known, report.at) if known else None)
+        if known is not None and known.quiet_at is None:
+            return Received(known)  # without making an incident of it first: nearly all reports are repeats
+        return self._open(tx, report.incident())
+
+    def _open(self, tx: sa.Connection, incident: Incident) -> Received:
         values = {column.name: getattr(incident, column.name) for column in incidents.columns}
         new = self._database.insert(incidents).values(**values).on_conflict_do_nothing().returning(incidents.c.id)
         same = incidents.select().where(incidents.c.id == incident.id)
-        with self._database.writing() as tx:
-            while tx.execute(new).one_or_none() is None:
-                known = _kept(tx, _of(incident.site, incident.alert)) or _kept(tx, same)
-                if known is None:
-                    continue  # resolved between the two statements: there is room for a new one
-                if known.quiet_at is None or known.resolved_at is not None:
-                    return known, False
-                if self._in_hand(tx, known):  # its alert flaps under the hands of a run: still the same incident
-                    return _update(tx, known.id, quiet_at=None) or known, False
-                _update(tx, known.id, resolved_at=known.quiet_at)
-        return incident, True
+        while tx.execute(new).one_or_none() is None:
+            known = _kept(tx, _of(incident.site, incident.alert)) or _kept(tx, same)
+            if known is None:
+                continue  # resolved between the two statements: there is room for a new one
+            if known.quiet_at is None or known.resolved_at is not None:
+                return Received(known)
+            if self._in_hand(tx, known):  # its alert flaps under the hands of a run: still the same incident
+                return Received(_update(tx, known.id, quiet_at=None) or known)
+            _update(tx, known.id, resolved_at=known.quiet_at)
+        return Received(incident, new=True)
 
     def get(self, id: str) -> Incident | None:
         """The incident with this id, or with an id that begins so when there is only one."""
@@ -70,6 +123,25 @@ class Incidents:
         with self._database.writing() as tx:
             tx.execute(incidents.update().where(incidents.c.id == id).values(announced_at=at))
 
+    def take_unannounced(self, most: int) -> list[Incident]:
+        """The open incidents whose event nobody sent, oldest first, at most so many. They count as announced from now
+        on, so that of several who ask each is given others; who cannot send an event calls `not_announced`."""
+        waiting = _open & incidents.c.announced_at.is_(None) & incidents.c.claimed_by.is_(None)
+        waiting &= incidents.c.raiser == Raiser.ALERTMANAGER.value  # who else raises one sees to it himself
+        oldest = sa.select(incidents.c.id).where(waiting, incidents.c.taken_by.is_(None))
+        oldest = oldest.order_by(incidents.c.received_at).limit(most).with_for_update(skip_locked=True)
+        with self._database.writing() as tx:
+            taken = incidents.update().where(incidents.c.id.in_(oldest.scalar_subquery()), waiting)
+            rows = tx.execute(taken.values(announced_at=self._database.now()).returning(*incidents.columns)).all()
+        return sorted((_incident(row) for row in rows), key=lambda one: one.received_at)
+
+    def not_announced(self, taken: Sequence[Incident]) -> None:
+        """Takes back that the events of these incidents were sent."""
+        with self._database.writing() as tx:
+            for one in taken:
+                mine = incidents.c.id == one.id, incidents.c.announced_at == one.announced_at
+                tx.execute(incidents.update().where(*mine).values(announced_at=None))
+
     def resolve(self, site: str, alert: str, at: datetime) -> Incident | None:
         """The alert is over: closes its open incident and returns it; None when there is none.
 
@@ -78,10 +150,11 @@ class Incidents:
         """
         with self._database.writing() as tx:
             known = _kept(tx, _of(site, alert))
-            if known is None:
-                return None
-            over = {"quiet_at": at} if self._in_hand(tx, known) else {"resolved_at": at}
-            return _update(tx, known.id, **over)
+            return self._resolve(tx, known, at) if known else None
+
+    def _resolve(self, tx: sa.Connection, known: Incident, at: datetime) -> Incident | None:
+        over = {"quiet_at": at} if self._in_hand(tx, known) else {"resolved_at": at}
+        return _update(tx, known.id, **over)
 
     def close(self, id: str, at: datetime) -> Incident | None:
         """Closes an incident, whoever has it; None when it was closed already."""
@@ -134,6 +207,11 @@ class Incidents:
 
 def _of(site: str, alert: str) -> sa.Select[Any]:
     return incidents.select().where(incidents.c.site == site, incidents.c.alert == alert, _open)
+
+
+def _opened_by_another(incident: Incident, fingerprint: str) -> bool:
+    """Whether an incident stems from another alert of its name: with other labels, and perhaps still on."""
+    return bool(incident.fingerprint and fingerprint) and incident.fingerprint != fingerprint
 
 
 def _kept(tx: sa.Connection, found: sa.Select[Any]) -> Incident | None:

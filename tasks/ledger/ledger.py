@@ -11,12 +11,15 @@ from tasks.ledger.breaches import Breaches
 from tasks.ledger.changes import Changes
 from tasks.ledger.claims import Claims
 from tasks.ledger.database import Clock, Database
+from tasks.ledger.directory import Directory
 from tasks.ledger.incidents import Incidents
 from tasks.ledger.locks import Locks
 from tasks.ledger.pages import Pages
 from tasks.ledger.pauses import Pauses
 from tasks.ledger.runs import Runs
 from tasks.ledger.schema import bring_up_to_date
+from tasks.ledger.strays import Strays
+from tasks.ledger.tables import meta
 
 
 class Ledger:
@@ -45,12 +48,23 @@ class Ledger:
         self.pauses = Pauses(self.database)
         self.pages = Pages(self.database)
         self.breaches = Breaches(self.database)
+        self.strays = Strays(self.database)
+        self.directory = Directory(self.database)
 
     def now(self) -> datetime:
         """The time by the database's clock."""
         with self.database.reading() as tx:
             now: datetime = tx.execute(sa.select(self.database.now())).scalar_one()
             return now
+
+    def writable(self) -> None:
+        """Writes nothing of interest, to see whether it could.
+
+        Raises:
+            LedgerUnavailable: it cannot be written.
+        """
+        with self.database.writing() as tx:
+            tx.execute(meta.update().where(meta.c.key == "identity").values(value=meta.c.value))
 
     def close(self) -> None:
         """Closes all connections."""

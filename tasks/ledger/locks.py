@@ -128,7 +128,7 @@ class Locks:
         """The rows of these targets, kept from others until the transaction ends."""
         rows = {}
         for name in _in_order(wanted):
-            tx.execute(sa.select(locks.c.epoch).where(*_this(*name)).with_for_update())
+            self._database.keep(tx, sa.select(locks.c.epoch).where(*_this(*name)))
             # The clock is read by a statement of its own: the one before may have had to wait.
             if row := self._row(tx, name):
                 rows[name] = row

@@ -13,6 +13,11 @@ from tasks.ledger.tables import page_turns, pages
 AGAIN_AFTER = timedelta(minutes=1)  # a call that did not get through is tried again
 
 
+def about_claim(id: int) -> str:
+    """What calls about a claim are kept under, as those about an incident are under its id."""
+    return f"claim {id}"
+
+
 class Pages:
     """The calls to people in the ledger."""
 

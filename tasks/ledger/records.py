@@ -10,7 +10,9 @@ from typing import Any
 
 from tasks.model.change import Purpose
 from tasks.model.claim import Claim, Levels
+from tasks.model.incident import Incident
 from tasks.model.outcome import Outcome, Severity
+from tasks.model.site import Address
 from tasks.model.target import Target
 
 
@@ -219,3 +221,41 @@ class Page:
     at: datetime
     via: str
     error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What became of one report of an alert.
+
+    `incident` is the one that was opened, folded into, or resolved; None where an alert is over that had none. `new`
+    says that it was opened, `another` that the alert that is over is not the one that opened it.
+    """
+
+    incident: Incident | None
+    new: bool = False
+    another: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """An alert that no runbook or no site knows. `why` says which, `times` how often it was heard of."""
+
+    key: str
+    alert: str
+    why: str
+    summary: str
+    labels: dict[str, str]
+    started_at: datetime
+    first_at: datetime
+    last_at: datetime
+    times: int = 1
+    resolved_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A site in the directory, with the last two signs of life of its alerting."""
+
+    address: Address
+    heard_at: datetime | None = None
+    heard_before: datetime | None = None

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from tasks.ledger.archive import Rows
 from tasks.ledger.ledger import Ledger
+from tasks.ledger.pages import about_claim
 from tasks.ledger.records import ClaimState
 from tasks.ledger.tables import (
     approvals,
@@ -21,6 +22,7 @@ from tasks.ledger.tables import (
     page_turns,
     pages,
     runs,
+    strays,
     writes,
 )
 
@@ -36,7 +38,7 @@ def prune(ledger: Ledger, older_than: timedelta) -> Rows:
     ended or of a claim that is in force is deleted. Returns how many rows of which table went.
     """
     gone: dict[str, int] = {}
-    for batch in (_prune_incidents, _prune_runs):
+    for batch in (_prune_incidents, _prune_runs, _prune_strays):
         while deleted := batch(ledger, older_than):
             for table, rows in deleted.items():
                 gone[table] = gone.get(table, 0) + rows
@@ -69,6 +71,12 @@ def _prune_runs(ledger: Ledger, older_than: timedelta) -> dict[str, int]:
         return _prune_belongings(tx, ids, ids) if ids else {}
 
 
+def _prune_strays(ledger: Ledger, older_than: timedelta) -> dict[str, int]:
+    """Alerts of nobody that were not heard of for so long."""
+    with ledger.database.writing() as tx:
+        return _delete(tx, strays, strays.c.last_at < ledger.database.now(-older_than))
+
+
 def _over(before: sa.ColumnElement[datetime]) -> sa.ColumnElement[bool]:
     """Whether a run is over and old, and nothing that it claimed or was about to write is open."""
     claimed = sa.exists().where(claims.c.run == runs.c.id, _in_force)
@@ -78,6 +86,8 @@ def _over(before: sa.ColumnElement[datetime]) -> sa.ColumnElement[bool]:
 
 def _prune_belongings(tx: sa.Connection, ids: Sequence[str], matters: Sequence[str]) -> dict[str, int]:
     """Deletes runs and all that they left; `matters` are the incidents and runs that people were called about."""
+    made = tx.execute(sa.select(claims.c.id).where(claims.c.run.in_(ids))).scalars().all()
+    matters = [*matters, *map(about_claim, made)]
     gone: dict[str, int] = {}
     for table in (notes, evidence, changes, claims, approvals):
         gone |= _delete(tx, table, table.c.run.in_(ids))

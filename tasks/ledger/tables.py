@@ -227,3 +227,29 @@ page_turns = sa.Table(
     sa.Column("level", sa.Integer, primary_key=True, autoincrement=False),
     moment("taken_at"),
 )
+# Alerts that no runbook or no site knows.
+strays = sa.Table(
+    "stray",
+    metadata,
+    text("key", primary_key=True),
+    text("alert"),
+    text("why"),
+    words("summary"),
+    sa.Column("labels", sa.JSON, nullable=False),
+    moment("started_at"),
+    moment("first_at"),
+    moment("last_at", index=True),
+    sa.Column("times", sa.Integer, nullable=False),
+    sa.Column("resolved_at", Utc),
+)
+# The sites as the intake knew them last. `heard_at` and `heard_before` are the last two signs of life of a site's
+# alerting.
+sites = sa.Table(
+    "site",
+    metadata,
+    text("name", primary_key=True),
+    text("platform"),
+    sa.Column("labels", sa.JSON, nullable=False),
+    sa.Column("heard_at", Utc),
+    sa.Column("heard_before", Utc),
+)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from tasks.ledger import Claimant, Held, Ledger, RunRecord
+from tasks.ledger import Claimant, Held, Ledger, RunRecord, Stray
+from tasks.ledger.strays import stray_key
 from tasks.model.change import Change, Diff, Effect, Purpose
 from tasks.model.claim import Bound, Claim, Draft
 from tasks.model.incident import Incident, Raiser
@@ -64,6 +65,23 @@ def incident(site: str = "prod", alert: str = "HighTaskQueueDepth", **other: Any
         "received_at": datetime.now(UTC),
     }
     return Incident(**{**values, **other})
+
+
+def stray(alert: str = "Strange", **other: Any) -> Stray:
+    """An alert that nobody knows."""
+    labels = other.pop("labels", {"alertname": alert})
+    now = datetime.now(UTC)
+    values: dict[str, Any] = {
+        "key": stray_key(labels),
+        "alert": alert,
+        "why": "no runbook answers to this alert",
+        "summary": "strange",
+        "labels": labels,
+        "started_at": START,
+        "first_at": now,
+        "last_at": now,
+    }
+    return Stray(**{**values, **other})
 
 
 def run(id: str = "run-1", **other: Any) -> RunRecord:

@@ -17,7 +17,8 @@ from tasks.ledger import Answer, Approval, ClaimState, Evidence, Ledger
 from tasks.ledger.archive import TABLES, ArchiveError, backup, count, read_head, restore
 from tasks.ledger.schema import VERSION
 from tasks.model.outcome import Outcome
-from tests.contract.ledgers import PUBLISHER, START, Place, acquire, at_least, incident, intend, replicas, run
+from tasks.model.site import Address
+from tests.contract.ledgers import PUBLISHER, START, Place, acquire, at_least, incident, intend, replicas, run, stray
 from tests.contract.postgres import Postgres
 
 
@@ -39,6 +40,9 @@ def fill(ledger: Ledger) -> None:
     ledger.pages.once(raised.id, "escalation", 1)
     ledger.pages.record(raised.id, "escalation", 1, "help", "slack", "")
     ledger.breaches.note("prod", "depth", START, timedelta(minutes=1))
+    ledger.strays.note([stray(labels={"alertname": "Strange", "pod": "ä\0"})])
+    ledger.directory.keep([Address("prod", "message-bus", {"namespace": "bus"})])
+    ledger.directory.heard("prod", now)
     ledger.runs.begin(run("run-2"))
     ledger.runs.end("run-2", Outcome.RECOVERED, "fine", {"a": [1, None, "x"]})
 
@@ -185,8 +189,8 @@ def test_what_is_no_backup_is_noticed(tmp_path: Path, content: bytes) -> None:
 
 
 def test_a_backup_of_another_version_is_refused(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.ledger.archive.VERSION", "0002")
-    assert "tables of version 0001" in refused(made, f"sqlite:///{tmp_path / 'new.db'}")
+    monkeypatch.setattr("tasks.ledger.archive.VERSION", "9999")
+    assert f"tables of version {VERSION}" in refused(made, f"sqlite:///{tmp_path / 'new.db'}")
 
 
 def test_the_lines_can_be_read_by_anything(made: Path) -> None:

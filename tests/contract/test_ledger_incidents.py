@@ -5,8 +5,10 @@ from __future__ import annotations
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from tasks.ledger import Ledger
-from tasks.ledger.incidents import ALIVE
+from tasks.ledger.incidents import ALIVE, Firing, Over
 from tasks.model.outcome import Outcome
 from tests.contract.ledgers import START, Place, at_once, incident, run
 
@@ -234,3 +236,110 @@ def test_a_claim_is_won_by_exactly_one_of_many_hosts(place: Place, ledger: Ledge
 def test_only_one_of_many_picks_up(ledger: Ledger) -> None:
     id = _in_hand(ledger)
     assert sum(at_once(8, lambda _: ledger.incidents.pick_up(id, "run-1"))) == 1
+
+
+# ---- many reports at once --------------------------------------------------------------------------------------------
+
+
+def firing(site: str = "prod", alert: str = ALERT, **other: object) -> Firing:
+    return Firing(site, alert, lambda: incident(site, alert, **other))
+
+
+def test_reports_are_answered_in_their_order(ledger: Ledger) -> None:
+    old, _ = ledger.incidents.open(incident("b", fingerprint="f1"))
+    reports: list[Firing | Over] = [
+        firing("c"),
+        Over("b", ALERT, "f1", START),
+        firing("a"),
+        firing("c"),
+        Over("z", ALERT, "", START),
+    ]
+    c, b, a, again, nobody = ledger.incidents.receive(reports)
+    assert (c.new, a.new, again.new) == (True, True, False)
+    assert c.incident == again.incident
+    assert b.incident is not None
+    assert (b.incident.id, b.incident.resolved_at) == (old.id, START)
+    assert nobody.incident is None
+
+
+def test_of_two_reports_about_one_alert_the_one_that_is_on_counts(ledger: Ledger) -> None:
+    old, _ = ledger.incidents.open(incident())
+    on, over = ledger.incidents.receive([firing(), Over("prod", ALERT, "", START)])
+    assert on.new
+    assert over.incident is not None
+    assert over.incident.id == old.id
+    assert ledger.incidents.still_open() == [on.incident]
+
+
+def test_another_alert_of_the_same_name_that_is_over_closes_nothing(ledger: Ledger) -> None:
+    raised, _ = ledger.incidents.open(incident(fingerprint="f1"))
+    (other,) = ledger.incidents.receive([Over("prod", ALERT, "f2", START)])
+    assert (other.incident, other.another) == (raised, True)
+    assert ledger.incidents.still_open() == [raised]
+
+
+def test_no_incident_is_made_of_a_repeat(ledger: Ledger) -> None:
+    raised, _ = ledger.incidents.open(incident())
+
+    def never() -> object:
+        raise AssertionError("nearly all reports are repeats: they must cost nothing")
+
+    (folded,) = ledger.incidents.receive([Firing("prod", ALERT, never)])  # type: ignore[arg-type]
+    assert (folded.incident, folded.new) == (raised, False)
+
+
+def test_all_reports_are_kept_or_none(ledger: Ledger) -> None:
+    def breaks() -> object:
+        raise ValueError("a fault of ours")
+
+    with pytest.raises(ValueError, match="a fault of ours"):
+        ledger.incidents.receive([firing("a"), Firing("b", ALERT, breaks)])  # type: ignore[arg-type]
+    assert ledger.incidents.still_open() == []
+
+
+def test_many_intakes_receive_the_same_storm(place: Place) -> None:
+    """In different orders, as it comes: nobody waits for the other for ever, and each incident is opened once."""
+
+    def intake(number: int) -> int:
+        with closing(place.open()) as ledger:
+            sites = [f"site-{n}" for n in range(20)]
+            storm = [firing(site) for site in (sites if number % 2 else reversed(sites))]
+            return sum(one.new for one in ledger.incidents.receive(storm))
+
+    assert sum(at_once(4, intake)) == 20
+
+
+# ---- announcing ------------------------------------------------------------------------------------------------------
+
+
+def test_each_incident_is_announced_by_one(place: Place, ledger: Ledger) -> None:
+    opened = {ledger.incidents.open(incident(f"site-{n}"))[0].id for n in range(12)}
+
+    def announcer(_: int) -> list[str]:
+        with closing(place.open()) as mine:
+            taken: list[str] = []
+            while some := mine.incidents.take_unannounced(3):
+                taken += [one.id for one in some]
+            return taken
+
+    taken = [id for ids in at_once(4, announcer) for id in ids]
+    assert sorted(taken) == sorted(opened)
+
+
+def test_what_could_not_be_sent_is_taken_again(ledger: Ledger) -> None:
+    raised, _ = ledger.incidents.open(incident())
+    taken = ledger.incidents.take_unannounced(10)
+    assert [one.id for one in taken] == [raised.id]
+    assert ledger.incidents.take_unannounced(10) == []
+    ledger.incidents.not_announced(taken)
+    assert [one.id for one in ledger.incidents.take_unannounced(10)] == [raised.id]
+    ledger.incidents.not_announced(taken)
+    assert ledger.incidents.take_unannounced(10) == [], "the later attempt is another one's"
+
+
+def test_what_somebody_has_or_what_is_over_is_not_announced(ledger: Ledger) -> None:
+    claimed, taken, over = (ledger.incidents.open(incident(alert=alert))[0] for alert in ("A", "B", "C"))
+    ledger.incidents.claim(claimed.id, "run-1")
+    ledger.incidents.take(taken.id, "ada")
+    ledger.incidents.close(over.id, START)
+    assert ledger.incidents.take_unannounced(10) == []

@@ -8,6 +8,7 @@ import pytest
 
 from tasks.ledger import Answer, Approval, ClaimState, Evidence, Ledger, retention
 from tasks.ledger.archive import count
+from tasks.ledger.pages import about_claim
 from tasks.ledger.retention import prune
 from tasks.model.change import Diff, Purpose
 from tasks.model.outcome import Outcome
@@ -28,6 +29,9 @@ def treat(ledger: Ledger, alert: str = "HighTaskQueueDepth", run_id: str = "run-
     ledger.approvals.ask(Approval(alert, run_id, raised.id, "prod", "x", (), Answer.ASKED, now, now))
     ledger.pages.once(raised.id, "escalation", 1)
     ledger.pages.record(raised.id, "escalation", 1, "help", "slack", "")
+    for claim in ledger.claims.of_run(run_id):
+        ledger.pages.once(about_claim(claim.id), "restore overdue", 1)
+        ledger.pages.record(about_claim(claim.id), "restore overdue", 1, "help", "slack", "")
     ledger.runs.end(run_id, Outcome.RECOVERED, "", {})
     return raised.id
 

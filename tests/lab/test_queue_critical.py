@@ -45,6 +45,7 @@ def test_ten_pods_of_twenty_cure_what_is_curable_at_once(ground: Ground, observe
     eventually(lambda: observer.look().utilisation < 0.5, 20, "the workers have time to spare")
 
 
+@pytest.mark.prove
 def test_pausing_what_can_wait_cures_what_is_curable_later(ground: Ground, observer: Observer, person: Person) -> None:
     overflowing(ground, observer, Form.CURABLE_LATER)
     person.scale("analytics-publisher", 0)
@@ -53,6 +54,7 @@ def test_pausing_what_can_wait_cures_what_is_curable_later(ground: Ground, obser
     assert observer.look().workers == 20
 
 
+@pytest.mark.prove
 def test_five_pods_do_not_cure_what_is_curable_later(ground: Ground, observer: Observer, person: Person) -> None:
     overflowing(ground, observer, Form.CURABLE_LATER)
     person.scale_at_least(5)
@@ -61,6 +63,7 @@ def test_five_pods_do_not_cure_what_is_curable_later(ground: Ground, observer: O
     holds_for(5, lambda: goes_on(observer))
 
 
+@pytest.mark.prove
 def test_nothing_cures_the_incurable(ground: Ground, observer: Observer, person: Person) -> None:
     overflowing(ground, observer, Form.INCURABLE)
     grow(observer, person)

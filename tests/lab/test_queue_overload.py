@@ -37,6 +37,7 @@ def cured(observer: Observer) -> None:
     holds_for(3, lambda: observer.look().pending < THRESHOLD)
 
 
+@pytest.mark.prove
 def test_more_pods_cure_what_is_curable_at_once(ground: Ground, observer: Observer, person: Person) -> None:
     overloaded(ground, observer, Form.CURABLE_AT_ONCE)
     holds_for(3, lambda: goes_on(observer))  # It does not go away by itself.
@@ -61,12 +62,14 @@ def test_bigger_pools_cure_what_is_curable_later_and_more_pods_are_refused(
     assert {size for _, size in observer.look().pools} == {15}
 
 
+@pytest.mark.prove
 def test_fewer_publishers_cure_what_is_curable_later(ground: Ground, observer: Observer, person: Person) -> None:
     overloaded(ground, observer, Form.CURABLE_LATER)
     person.scale("event-publishers", 1)
     eventually(lambda: observer.look().pending < LONG, 25, "the queue gets shorter fast")
 
 
+@pytest.mark.prove
 def test_nothing_cures_the_incurable(ground: Ground, observer: Observer, person: Person) -> None:
     overloaded(ground, observer, Form.INCURABLE)
     person.set_pool_size(15)

@@ -36,12 +36,14 @@ def cured(observer: Observer) -> None:
     holds_for(3, lambda: observer.look().pending < THRESHOLD)
 
 
+@pytest.mark.prove
 def test_more_pods_cure_what_is_curable_at_once(ground: Ground, observer: Observer, person: Person) -> None:
     exhausted(ground, observer, Form.CURABLE_AT_ONCE)
     person.scale_at_least(5)
     cured(observer)
 
 
+@pytest.mark.prove
 def test_bigger_pools_cure_what_is_curable_at_once(ground: Ground, observer: Observer, person: Person) -> None:
     exhausted(ground, observer, Form.CURABLE_AT_ONCE)
     person.set_pool_size(15)
@@ -66,6 +68,7 @@ def test_cancelling_cures_what_is_curable_later_and_a_restart_does_not(
     assert observer.blocked() == []
 
 
+@pytest.mark.prove
 def test_nothing_cures_the_incurable(ground: Ground, observer: Observer, person: Person) -> None:
     exhausted(ground, observer, Form.INCURABLE)
     assert 200 < observer.look().pending < 400

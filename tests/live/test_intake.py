@@ -1,4 +1,4 @@
-"""The alert intake over HTTP, as Alertmanager and others call it."""
+"""The alert intake in a whole installation. What it takes and refuses is shown in `tests/contract/intake`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from deployments.practice import SITE
-from tests.live.conftest import World
+from tests.live.conftest import World, wait_for
 
 pytestmark = pytest.mark.live
 
@@ -22,60 +22,11 @@ def intake(world: World) -> httpx.Client:
 
 def alert(**changes: Any) -> dict[str, Any]:
     labels = {"alertname": "HighTaskQueueDepth", "site": SITE}
-    started = datetime.now(UTC).isoformat()
-    return {
-        "status": "firing",
-        "labels": labels,
-        "annotations": {},
-        "startsAt": started,
-        "fingerprint": "f1",
-        **changes,
-    }
+    return {"status": "firing", "labels": labels, "startsAt": datetime.now(UTC).isoformat(), **changes}
 
 
-def batch(*alerts: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    return {"version": "4", "receiver": "runbooks", "groupKey": "{}", "alerts": list(alerts), **changes}
-
-
-@pytest.mark.parametrize("authorization", ["", "Bearer wrong", "Basic abc"])
-def test_without_the_token_nothing_is_taken(world: World, authorization: str) -> None:
-    answer = httpx.post(f"{world.at.intake}/alerts", json=batch(alert()), headers={"Authorization": authorization})
-    assert answer.status_code == 401
-    assert answer.json() == {"detail": "the bearer token is missing or wrong"}
-
-
-@pytest.mark.parametrize(
-    ("body", "told"),
-    [
-        (b"not json", "Invalid JSON"),
-        (b"[]", "the body"),
-        (b"{}", "version: Field required"),
-        (b'{"version": "3", "alerts": []}', "version: Input should be '4'"),
-        (b'{"version": "4", "alerts": []}', "alerts: List should have at least 1 item"),
-        (b'{"version": "4", "alerts": [{"status": "odd"}]}', "alerts.0.status: Input should be 'firing' or 'resolved'"),
-    ],
-)
-def test_what_is_not_a_webhook_is_refused_with_the_reason(intake: httpx.Client, body: bytes, told: str) -> None:
-    answer = intake.post("/alerts", content=body)
-    assert answer.status_code == 422
-    assert told in answer.json()["detail"]
-
-
-def test_a_body_that_is_too_long_is_refused(intake: httpx.Client) -> None:
-    answer = intake.post("/alerts", content=b" " * 10_000_000)
-    assert answer.status_code == 413
-
-
-def test_alerts_that_nobody_knows_are_told_apart(intake: httpx.Client) -> None:
-    stranger = alert(labels={"alertname": "SomethingElse", "site": SITE})
-    elsewhere = alert(labels={"alertname": "HighTaskQueueDepth", "site": "elsewhere"})
-    fates = [one["fate"] for one in intake.post("/alerts", json=batch(stranger, elsewhere)).json()["alerts"]]
-    assert fates == ["no runbook answers to this alert", "no site answers to these labels"]
-
-
-def test_resolved_without_an_incident(healthy: World, intake: httpx.Client) -> None:
-    (one,) = intake.post("/alerts", json=batch(alert(status="resolved"))).json()["alerts"]
-    assert one["fate"] == "resolved, but no incident was open"
+def batch(*alerts: dict[str, Any]) -> dict[str, Any]:
+    return {"version": "4", "receiver": "runbooks", "groupKey": "{}", "alerts": list(alerts)}
 
 
 def test_the_same_batch_twice_is_one_incident_and_one_run(healthy: World, intake: httpx.Client) -> None:
@@ -89,5 +40,20 @@ def test_the_same_batch_twice_is_one_incident_and_one_run(healthy: World, intake
     assert len({record.id for record in healthy.ledger.runs.latest()} - before) == 1
 
 
-def test_health(world: World) -> None:
-    assert httpx.get(f"{world.at.intake}/health").json() == {"status": "ok"}
+def test_an_alert_of_nobody_is_listed_by_the_command_line(healthy: World, intake: httpx.Client, commands: Any) -> None:
+    labels = {"alertname": "SomethingElse", "site": SITE}
+    intake.post("/alerts", json=batch(alert(labels=labels))).raise_for_status()
+    assert [one["alert"] for one in commands.answer("alerts")["alerts"]] == ["SomethingElse"]
+    assert "1 forgotten" in commands.run("alerts", "--forget")[1]
+    assert commands.answer("alerts")["alerts"] == []
+
+
+def test_it_tells_how_everything_is(world: World) -> None:
+    wait_for("all parts", lambda: httpx.get(f"{world.at.intake}/health").status_code == 200 or None, 20)
+    assert httpx.get(f"{world.at.intake}/live").json() == {"status": "ok", "failing": {}}
+    assert 'runbooks_up{part="Prefect server"} 1.0' in httpx.get(f"{world.at.intake}/metrics").text
+
+
+def test_the_alerting_of_the_site_gives_a_sign_of_life(world: World) -> None:
+    heard = wait_for("the watchdog", lambda: [s for s in world.ledger.directory.all() if s.heard_at] or None, 60)
+    assert [one.address.site for one in heard] == [SITE]

@@ -175,10 +175,7 @@ class Life(RuleBasedStateMachine):
         self._tells(alert, status)
 
     def _tells(self, alert: str, status: str) -> None:
-        try:
-            self.theatre.alert(alert, status)
-        except ConnectionError:  # Alertmanager will try again
-            assert self.theatre.prefect.away
+        self.theatre.alert(alert, status)
 
     # ---- the plant ----
 

@@ -11,7 +11,7 @@ import logging
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
@@ -40,16 +40,19 @@ import tasks.making
 import tasks.respond
 import tasks.switch
 import tasks.validate
+from deployments.intake.announce import Announcer
 from deployments.intake.handle import handle
 from deployments.intake.watch import Watch
 from deployments.intake.webhook import Alert
 from tasks.case import Case
+from tasks.incidents import announce
 from tasks.ledger import Ledger
 from tasks.ledger.database import Database
 from tasks.ledger.runs import Runs
+from tasks.model.incident import Incident
 from tasks.respond import Request, respond
 from tasks.settings import Settings
-from tasks.sites import Site
+from tasks.sites import Saved, Site
 from tests.properties import processes
 from tests.properties.clock import Clock, turn
 from tests.properties.edges import FlowRun, Prefect, Runtime, task_class
@@ -144,7 +147,7 @@ class Theatre:
         patch.setattr(tasks.failpoint, "reach", self.host.reach)
         patch.setattr(tasks.heartbeat, "threading", Threads(self.host))
         settings = Settings(ledger=_HERE, pause_file=self.pause_file)
-        for module in (tasks.respond, tasks.switch, flows.incidents.restore):
+        for module in (tasks.respond, tasks.switch, tasks.installation):
             patch.setattr(module, "settings", lambda: settings)
         for module in (
             tasks.approval,
@@ -169,8 +172,8 @@ class Theatre:
         patch.setattr(tasks.respond, "load_site", lambda platform, name: self.plant)
         patch.setattr(tasks.respond, "Ledger", self._ledger)
         patch.setattr(tasks.respond, "Case", self._case)
-        patch.setattr(flows.incidents.restore, "Ledger", self._ledger)
-        patch.setattr(flows.incidents.restore, "all_sites", lambda platforms: [self.site])
+        patch.setattr(tasks.installation, "Ledger", self._ledger)
+        patch.setattr(flows.incidents.restore, "choose", lambda platforms, name: Saved((self.site,)))
         patch.setattr(flows.incidents.restore, "RUNBOOKS", RUNBOOKS)
         self._patch_what_is_only_shown()
         self._patch_the_database()
@@ -255,9 +258,18 @@ class Theatre:
     def _look(self) -> None:
         ledger = self._ledger()
         try:
+            self._announcer(ledger).announce_all()
             Watch(ledger, RUNBOOKS, lambda: [self.site]).look()
         finally:
             ledger.close()
+
+    def _announcer(self, ledger: Ledger) -> Announcer:
+        def send(incidents: Sequence[Incident]) -> None:
+            client: Any = self.prefect.client()
+            with client:
+                announce(client, incidents, self.clock.now())
+
+        return Announcer(ledger, send)
 
     # ---- what happens outside ----
 
@@ -266,7 +278,9 @@ class Theatre:
         at = self.clock.now()
         labels = {"alertname": name, "site": SITE}
         alert = Alert.model_validate({"status": status, "labels": labels, "startsAt": at, "endsAt": at})
-        handle(self.ledger, RUNBOOKS, [self.site], alert)
+        by_alert = {runbook.alert: runbook for runbook in RUNBOOKS.values()}
+        handle(self.ledger, by_alert, [self.site.platform.address(SITE)], [alert], at)
+        self._announcer(self.ledger).announce_all()
 
     def scheduled(self) -> list[FlowRun]:
         return [run for run in self.prefect.runs.values() if run.state == "scheduled"]

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
-from deployments.intake.watch import Watch
-from tasks import cancellation, mitigate, respond, restore
+from tasks import aftermath, cancellation, mitigate, respond, restore
 from tasks.approval import suspend
 from tasks.case import Case
 from tasks.escalate import tell
@@ -210,13 +209,22 @@ RULES: tuple[Rule, ...] = (
     # -- one at a time --
     Rule(
         "one run has an incident",
-        _instead(respond._run, "not case.ledger.incidents.claim(case.incident.id, case.run_id)", "False"),
+        _instead(respond._work, "not case.ledger.incidents.claim(case.incident.id, case.run_id)", "False"),
         ("test_conclude.py::test_only_one_run_works_on_an_incident",),
     ),
     Rule(
         "a crashed run's incident is given to another run once",
-        _instead(Watch._bury, "and incident.pickups < PICKUPS", ""),
-        ("test_watch_runs.py::test_when_that_one_dies_too_a_person_is_called_once",),
+        _instead(aftermath.bury, "and incident.pickups < PICKUPS", ""),
+        (
+            "test_watch_runs.py::test_when_that_one_dies_too_a_person_is_called_once",
+            "test_aftermath.py::test_when_that_one_dies_too_a_person_is_called_once",
+            "test_aftermath.py::test_a_storm_ends",
+        ),
+    ),
+    Rule(
+        "a run is not buried on Prefect's word while it may still write",
+        _instead(aftermath.look_after, "ledger.now() - seen <= 2 * site.platform.pace.lease", "False"),
+        ("test_aftermath.py::test_a_run_that_may_still_write_is_left_alone",),
     ),
     # -- is it fixed --
     Rule(

@@ -95,7 +95,7 @@ def test_the_question_shows_the_plan_and_nothing_in_it_is_markup(case: InlineCas
     assert f"The plan {asked.key}" in shown
     assert "deployment bus/publishers, replicas: 3 -&gt; 1" in shown
     assert "&lt;b&gt;900&lt;/b&gt; wait" in shown
-    assert "\\[x\\](http://evil)" in shown
+    assert "\\[x\\](http\\://evil)" in shown
     assert f"runbooks approve {asked.key}" in shown
 
 

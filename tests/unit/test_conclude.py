@@ -151,6 +151,38 @@ def test_only_one_run_works_on_an_incident(
     assert not is_over(case)
 
 
+def test_a_run_that_loses_the_ledger_calls_somebody_without_it(
+    case: InlineCase, outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when it was about to call somebody: that is written down, and now it cannot be."""
+
+    def lose(case: InlineCase) -> Ending:
+        case.moments.append((datetime(2026, 1, 1, 3, 5, tzinfo=UTC), "orchestration: 5"))
+
+        def gone(*of: object) -> None:
+            raise LedgerUnavailable("the ledger postgres fails: password=hunter2 refused")
+
+        for call in ("reading", "writing"):
+            monkeypatch.setattr(case.ledger.database, call, gone)
+        return FAILED
+
+    monkeypatch.setattr(respond, "climb", lose)
+    state = begin(case)
+    monkeypatch.undo()
+    (notice,) = outside.told
+    assert (state.type.value, state.name) == ("FAILED", "NoLedger")
+    assert state.message is not None
+    assert state.message.startswith("this run is cut off, and changes nothing any more: the ledger postgres fails: ")
+    assert state.message.endswith("webhook (level 1): sent")
+    assert "hunter2" not in state.message
+    assert (notice.kind, notice.level, notice.incident) == (
+        NoticeKind.CRASHED,
+        HIGH.ladder.level(1),
+        case.incident.id if case.incident else "",
+    )
+    assert dict(notice.facts) == {"changed": "03:05:00 orchestration: 5"}
+
+
 def test_a_run_stands_aside_for_a_person(
     case: InlineCase, climbed: list[str], outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from prefect.exceptions import ObjectAlreadyExists
 from tasks import installation
 from tasks.installation import WrongLedger, adopt, same_ledger
 from tasks.ledger import Ledger
+from tests.unit.ledgers import fresh_ledger
 
 
 class Variables:
@@ -53,12 +53,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Variables:
 
 
 @pytest.fixture
-def ledgers() -> Iterator[tuple[Ledger, Ledger]]:
+def ledgers() -> tuple[Ledger, Ledger]:
     """Ledgers of their own: that of one host, and that of another."""
-    found = Ledger("sqlite://"), Ledger("sqlite://")
-    yield found
-    for ledger in found:
-        ledger.close()
+    return fresh_ledger(), fresh_ledger()
 
 
 def test_the_first_ledger_becomes_the_installation_s(server: Variables, ledgers: tuple[Ledger, Ledger]) -> None:

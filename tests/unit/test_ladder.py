@@ -61,9 +61,9 @@ class Climb:
         case = inline_case(self.environment, runbook=runbook, platform=self.platform(), **of)  # type: ignore[arg-type]
         return case, self.go_on(case)
 
-    def go_on(self, case: InlineCase) -> Ending:
+    def go_on(self, case: InlineCase, check: Callable[[InlineCase, str], Helps] | None = None) -> Ending:
         """Climbs, or climbs again."""
-        self.environment.setattr(ladder, "quick_check", lambda case, option: self.checks.pop(0))
+        self.environment.setattr(ladder, "quick_check", check or (lambda case, option: self.checks.pop(0)))
         self.environment.setattr(ladder, "measure_before", lambda case: None)
         self.environment.setattr(ladder, "validate", self._gate)
         return climb(case)
@@ -261,6 +261,22 @@ def test_an_incident_is_handed_over_only_to_a_runbook_that_is_there(way: Climb) 
     assert way.go_on(cause) == Ending(Outcome.DEFERRED, "left to redis: Redis is down")
 
 
+def test_a_run_that_has_begun_steps_aside_when_it_gets_graver(way: Climb) -> None:
+    """Also after it has changed something, which the graver one then finds."""
+
+    def gets_graver(found: Found, site: Standin) -> Triage:
+        changed = site.numbers["orchestration"].value > 2
+        return HandOver("critical_waiting", "960 wait", "graver") if changed else Act("too many wait")
+
+    way.checks = [NO]
+    platform = way.platform()
+    case = inline_case(way.environment, runbook=replace(NEVER_ASKS, triage=gets_graver), platform=platform)
+    case.deployed = frozenset({"critical_waiting"})
+    assert way.go_on(case) == Ending(Outcome.STEPPED_ASIDE, "critical_waiting takes over: 960 wait")
+    assert values(case) == (5, 3), "no further option, and nothing is taken back"
+    assert claims(case) == [("at least 5", ClaimState.OPEN)]
+
+
 # ---- trust ---------------------------------------------------------------------------------------------------------
 
 
@@ -336,6 +352,20 @@ def test_an_approved_plan_is_made_after_a_fresh_diagnosis(way: Climb) -> None:
     way.checks = [CLEARED]
     assert way.go_on(case).outcome is Outcome.RECOVERED
     assert (values(case), len(case.rounds), len(way.waits)) == ((2, 1), 1, 1)
+
+
+def test_what_is_approved_while_the_rest_is_made_is_made_by_the_same_run(way: Climb) -> None:
+    case = inline_case(way.environment, runbook=BOTH, platform=way.platform())
+
+    def approved_meanwhile(of: InlineCase, option: str) -> Helps:
+        for asked in of.ledger.approvals.waiting():
+            of.ledger.approvals.answer(asked.key, True, "alice")
+            return NO
+        return CLEARED
+
+    way.go_on(case, check=approved_meanwhile)
+    assert values(case) == (5, 1)
+    assert [first.option for decision in case.decisions if (first := decision.first)] == ["all at once", "all at once"]
 
 
 def test_a_declined_plan_is_not_made_and_not_asked_again(way: Climb) -> None:

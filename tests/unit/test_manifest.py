@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from deployments.docs import GUARDS_PAGE, guards_page
+from deployments.docs import DOCTOR_PAGE, GUARDS_PAGE, doctor_page, guards_page
 from deployments.manifest import MANIFEST, render
-from deployments.rules import rules, rules_yaml
+from deployments.rules import WATCHDOG, rules, rules_yaml
 from flows.catalogue import RUNBOOKS
 from flows.message_bus.platform import MessageBus
 
@@ -23,9 +23,14 @@ def test_the_committed_page_of_the_guards_is_current() -> None:
     assert GUARDS_PAGE.read_text() == guards_page(), "run `python -m deployments.docs`"
 
 
+def test_the_committed_page_of_the_doctor_is_current() -> None:
+    assert DOCTOR_PAGE.read_text() == doctor_page(), "run `python -m deployments.docs`"
+
+
 def test_the_rules_of_a_site_bear_its_labels_and_numbers() -> None:
     site = MessageBus(namespace="prod", alert_labels={"cluster": "c1"}, prometheus_labels={"namespace": "prod"})
     by_alert = {rule["alert"]: rule for rule in rules(site)["groups"][0]["rules"]}
+    assert by_alert.pop(WATCHDOG)["labels"]["cluster"] == "c1"
     assert set(by_alert) == {runbook.alert for runbook in RUNBOOKS.values()}
     rule = by_alert["HighTaskQueueDepth"]
     assert rule["expr"] == 'max(orchestration_task_queue_pending{namespace="prod"}) > 800'

@@ -73,7 +73,20 @@ def test_a_wait_counts_once_and_the_latest_is_last() -> None:
     assert str(found).startswith("2 waits for another task, the latest: b for x, a for x (from 3 log lines")
 
 
-@given(st.lists(st.one_of(st.text(), st.from_regex(r"\{.*\}"), st.from_regex(r"[a-z_]+=\S*( [a-z_]+=\S*)*"))))
+KEYS = st.sampled_from(["event", "task_id", "task_name", "duration_ms", "waiting_on_dependency", "dependency"])
+ODD = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.lists(st.none()))
+VALUES = st.sampled_from(["task_running", "waiting_for_dependency"]) | ODD
+RECORDS = st.dictionaries(KEYS, VALUES, max_size=4)
+
+
+def as_logfmt(record: dict[str, object]) -> str:
+    return " ".join(f"{key}={value}" for key, value in record.items())
+
+
+@given(st.lists(st.one_of(st.text(), st.text().map("{{{}}}".format), RECORDS.map(json.dumps), RECORDS.map(as_logfmt))))
 def test_no_log_however_odd_breaks_the_reading(lines: list[str]) -> None:
-    assert str(read_long_tasks(lines, MINUTE))
-    assert str(read_dependency_waits(lines))
+    found, waits = read_long_tasks(lines, MINUTE), read_dependency_waits(lines)
+    assert str(found)
+    assert str(waits)
+    assert found.lines == waits.lines == len(lines)
+    assert found.unreadable == waits.unreadable <= len(lines)

@@ -12,13 +12,13 @@ import pytest
 from tasks import ladder
 from tasks.case import Case
 from tasks.ladder import Ending, climb
-from tasks.ledger import Ledger
 from tasks.model.decision import Healthy, Verdict, Yes
 from tasks.model.outcome import Outcome
 from tasks.platform import Pace
 from tasks.runbook import Option, Runbook
 from tasks.validate import Helps
 from tests.unit.inline import InlineCase, incident, inline_case
+from tests.unit.ledgers import fresh_ledger
 from tests.unit.standin import HIGH, End, Found, Job, Number, Standin, scale_out, standin
 
 LOST = httpx.ReadTimeout("no answer")
@@ -98,7 +98,7 @@ def test_where_nobody_can_tell_whether_it_arrived_it_is_not_taken_again(monkeypa
 
 def test_a_run_that_is_executed_again_counts_what_it_did_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """It was suspended for a person's answer: the count is the ledger's."""
-    jobs, ledger, why = Jobs(*(Job() for _ in range(9))), Ledger("sqlite://"), incident()
+    jobs, ledger, why = Jobs(*(Job() for _ in range(9))), fresh_ledger(), incident()
     for at_most in (2, 5):
         run = case(monkeypatch, jobs.runbook(at_most), ledger=ledger, incident=why)
         climb(run)
@@ -107,7 +107,7 @@ def test_a_run_that_is_executed_again_counts_what_it_did_before(monkeypatch: pyt
 
 
 def test_a_run_that_picks_up_from_a_crashed_one_counts_what_that_did(monkeypatch: pytest.MonkeyPatch) -> None:
-    jobs, ledger, why = Jobs(*(Job() for _ in range(9))), Ledger("sqlite://"), incident()
+    jobs, ledger, why = Jobs(*(Job() for _ in range(9))), fresh_ledger(), incident()
     crashed = case(monkeypatch, jobs.runbook(2), ledger=ledger, incident=why)
     climb(crashed)
     crashed.let_go()
@@ -117,7 +117,7 @@ def test_a_run_that_picks_up_from_a_crashed_one_counts_what_that_did(monkeypatch
 
 
 def test_another_incident_counts_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    jobs, ledger = Jobs(*(Job() for _ in range(9))), Ledger("sqlite://")
+    jobs, ledger = Jobs(*(Job() for _ in range(9))), fresh_ledger()
     first = case(monkeypatch, jobs.runbook(2), ledger=ledger)
     climb(first)
     first.let_go()

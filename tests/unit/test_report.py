@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,6 +26,7 @@ from tasks.report import (
     Report,
     TimelineLine,
     markdown,
+    text,
 )
 
 START = datetime(2026, 1, 1, 3, 0, tzinfo=UTC)
@@ -157,6 +160,38 @@ def test_every_text_is_shown_as_it_is(word: str) -> None:
     cells = [t for t in tokens if t.type == "inline"]
     said = " ".join(f"a{word}z".replace("\0", "�").split())
     assert any("".join(c.content for c in t.children or ()) == said for t in cells)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "http://evil.example/approve",
+        "see https://evil.example.",
+        "HTTPS://evil.example",
+        "ftp://evil.example",
+        "www.evil.example",
+        "WWW.evil.example",
+        "mail me@evil.example",
+    ],
+)
+def test_an_address_in_a_text_does_not_become_a_link(word: str) -> None:
+    """GitHub and the Prefect UI make links of addresses; these are how they find them."""
+    found = re.compile(r"(?:https?|ftp)://|www\.|[\w.+-]+@\w", re.I)
+    assert found.search(word)
+    assert not found.search(text(word))
+    assert not found.search(markdown(report(word)))
+    check(word)
+
+
+@pytest.mark.parametrize("secret", ["password=hunter2", "https://user:hunter2@db/x", "Authorization: Bearer hunter22"])
+def test_no_report_holds_a_secret_wherever_it_stands(secret: str) -> None:
+    found = report(f"said {secret}")
+    assert "hunter2" not in found.model_dump_json()
+    assert "hunter2" not in markdown(found)
+    assert "hunter2" not in text(secret)
+    plot = re.search(r"base64,([^)]+)", markdown(found))
+    assert plot is not None
+    assert b"hunter2" not in base64.b64decode(plot[1])
 
 
 def test_the_verdict_comes_first() -> None:

@@ -142,7 +142,7 @@ def test_numbers_that_make_no_sense_are_refused_in_the_form(numbers: dict[str, i
     ],
 )
 def test_which_alerts_concern_a_site(labels: dict[str, str], alert: dict[str, str], concerned: bool) -> None:
-    assert site(alert_labels=labels).answers_to(alert) is concerned
+    assert site(alert_labels=labels).address("prod").answers_to(alert) is concerned
 
 
 STATES = {

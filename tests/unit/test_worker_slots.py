@@ -79,4 +79,4 @@ def test_the_deployments_say_by_their_tags_what_never_waits() -> None:
     """The tags are those of the manifest: nobody else tells the worker."""
     reserved = {d["name"] for d in manifest()["deployments"] if never_waits(run(d["name"], *d["tags"]))}
     critical = {runbook.slug for runbook in RUNBOOKS.values() if runbook.severity is Severity.CRITICAL}
-    assert reserved == critical | {"restore"}
+    assert reserved == critical | {"restore", "escalate"}
