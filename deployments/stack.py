@@ -118,19 +118,23 @@ class Stack:
         self._start(SERVER, ["prefect", "server", "start", "--host", host, "--port", port])
         self._wait("the Prefect server", f"{at.api}/health", SERVER)
 
+    def create_pool(self) -> None:
+        """Creates the work pool."""
+        self._run(["prefect", "work-pool", "create", WORK_POOL, "--type", "process", "--overwrite"])
+
     def deploy(self) -> None:
         """Creates the work pool and deploys everything that `prefect.yaml` names, and the automations beside it."""
-        self._run(["prefect", "work-pool", "create", WORK_POOL, "--type", "process", "--overwrite"])
+        self.create_pool()
         self._run(["prefect", "--no-prompt", "deploy", "--all"])
         with temporary_settings({PREFECT_API_URL: self.addresses.api}), get_client(sync_client=True) as client:
             automations.apply(client)
 
-    def start_worker(self, *, stock: bool = False) -> None:
+    def start_worker(self, *, stock: bool = False, options: tuple[str, ...] = ()) -> None:
         """Starts a worker, if none runs, and waits until it asks for work: ours, or Prefect's own process worker."""
         # Prefect keeps a folder in the temporary one that only its first user may write to.
         temporary = self._state / "tmp"
         temporary.mkdir(exist_ok=True)
-        ours = ["deployments.cli", "worker", "--name", WORKER, "--grace", f"{GRACE_SECONDS:g}"]
+        ours = ["deployments.cli", "worker", "--name", WORKER, "--grace", f"{GRACE_SECONDS:g}", *options]
         stocks = ["prefect", "worker", "start", "--pool", WORK_POOL, "--name", STOCK_WORKER]
         self._start(WORKER, stocks if stock else ours, {"TMPDIR": str(temporary)})
         self._processes.wait("the worker", self._worker_is_online, (WORKER,), START_SECONDS)

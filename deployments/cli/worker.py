@@ -14,6 +14,7 @@ from prefect.settings import PREFECT_API_URL
 
 from deployments.cli.output import Exit, UserError
 from deployments.manifest import ENVIRONMENT
+from deployments.worker.orders import PULSE_SECONDS
 from deployments.worker.process import become_reaper
 from deployments.worker.records import AlreadyRuns, Records
 from deployments.worker.server import NoPool, Server
@@ -32,6 +33,7 @@ def worker(
     ] = None,
     spares: Annotated[int, Parameter(help="Children that are kept ready.")] = 2,
     grace: Annotated[float, Parameter(help="Seconds that runs have to end when the worker is told to stop.")] = 25,
+    silent: Annotated[float, Parameter(help="Seconds without a sign of life after which a run is killed.")] = 90,
     longest: Annotated[float, Parameter(help="Seconds after which any run is taken for hung and killed.")] = 7200,
 ) -> int:
     """Serve the work pool `runbooks`: execute its runs, each in a warm child of its own.
@@ -49,14 +51,14 @@ def worker(
         records = Records(settings().worker_folder / name)
     except (ValueError, AlreadyRuns) as error:
         raise UserError(str(error)) from error
-    if spares < 1 or grace < 0 or longest <= 0:
-        raise UserError("--spares must be at least 1, --grace at least 0, and --longest more than 0")
+    if spares < 1 or grace < 0 or longest <= 0 or silent < 2 * PULSE_SECONDS:
+        raise UserError("--spares must be at least 1, --grace 0, --silent 4, and --longest more than 0")
     _log_to_stderr()
     become_reaper()
     for variable, value in ENVIRONMENT.items():  # what our deployments want: no child has to change it then
         os.environ.setdefault(variable, value)
     try:
-        asyncio.run(_work(name, records, slots, spares, Patience(grace=grace, longest=longest)))
+        asyncio.run(_work(name, records, slots, spares, Patience(grace, silent, longest)))
     except NoPool as error:
         raise UserError(str(error)) from error
     return Exit.FINE
