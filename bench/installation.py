@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 from prefect.client.orchestration import get_client
 
 from deployments.practice import SITE, practice_site
-from deployments.stack import Addresses, Stack
+from deployments.stack import INTAKE, SERVER, Addresses, Stack
 from lab.ground import Ground
 from tasks.ledger import Ledger
 
@@ -24,6 +25,7 @@ class Installation:
     stack: Stack
     at: Addresses
     ledger: Ledger
+    seconds: Mapping[str, float]  # until each part answered
 
 
 @contextmanager
@@ -33,21 +35,27 @@ def installed() -> Iterator[Installation]:
         stack, ground = Stack(Path(name)), Ground(Path(name) / "lab")
         try:
             with stack.entered() as at, ThreadPoolExecutor(1) as pool:
-                raising = pool.submit(ground.up, observability=False)
-                stack.start_server()
-                stack.start_intake()
+                server = _timed(stack.start_server)
+                endpoints = pool.submit(ground.up, observability=False).result()
                 stack.deploy()
-                stack.await_intake()
-                practice_site(raising.result()).save(SITE, overwrite=True)
+                practice_site(endpoints).save(SITE, overwrite=True)
+                stack.start_intake()
+                intake = _timed(stack.await_intake)
                 pause_the_schedules()
                 ledger = Ledger(at.ledger)
                 try:
-                    yield Installation(stack, at, ledger)
+                    yield Installation(stack, at, ledger, {SERVER: server, INTAKE: intake})
                 finally:
                     ledger.close()
         finally:
             ground.down()
             stack.stop()
+
+
+def _timed(start: Callable[[], None]) -> float:
+    began = time.monotonic()
+    start()
+    return time.monotonic() - began
 
 
 def pause_the_schedules() -> None:

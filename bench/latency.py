@@ -7,7 +7,8 @@ worker and the stock process worker are measured one after the other, on the sam
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -56,6 +57,14 @@ def measure(trials: int) -> Table:
     return Table(TITLE, tuple(one for column in columns for one in column), compared_with="stock process worker")
 
 
+@contextmanager
+def trial_run(at: Installation) -> Iterator[None]:
+    """A run for one alert: started before the block, and over after it."""
+    incident = post(at, datetime.now(UTC))
+    yield
+    wait_for("the end of the incident", lambda: _resolved(at, incident))
+
+
 def trial(at: Installation) -> Trial:
     """Posts one alert and follows it until its run has ended."""
     time.sleep(SETTLE_SECONDS)
@@ -80,6 +89,7 @@ def trial(at: Installation) -> Trial:
                 or None
             ),
         )
+    assert known.announced_at is not None
     moments = (
         answered,
         known.announced_at,

@@ -157,6 +157,17 @@ class Stack:
         """Waits until the alert intake answers."""
         self._wait("the alert intake", f"{self.addresses.intake}/health", INTAKE)
 
+    def pid(self, name: str) -> int:
+        """The process of a part.
+
+        Raises:
+            StackError: it does not run.
+        """
+        pid = self._processes.pid(name)
+        if pid is None:
+            raise StackError(f"{name} does not run")
+        return pid
+
     def kill(self, name: str) -> None:
         """Ends one of the processes with SIGKILL, without a word, as a crash would."""
         self._processes.kill(name)

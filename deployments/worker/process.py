@@ -84,10 +84,11 @@ class Watched:
 
     def _reap(self) -> None:
         asyncio.get_running_loop().remove_reader(self._fd)
-        self._kill_group()  # what it started does not outlive it
         try:
+            os.waitid(os.P_PIDFD, self._fd, os.WEXITED | os.WNOWAIT)
+            self._kill_group()  # what it started does not outlive it; its number is its own until it is reaped
             result = os.waitid(os.P_PIDFD, self._fd, os.WEXITED)
-        except ChildProcessError:
+        except ChildProcessError:  # the child of another process
             result = None
         os.close(self._fd)
         _watched.discard(self.pid)
