@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -68,15 +69,15 @@ class Attempt:
         return Ending(self.cause, code, self.child.process.pid, self.detail)
 
 
-async def tell(server: Server, run: UUID, process: str, ending: Ending, worker: str) -> None:
+async def tell(server: Server, run: UUID, processes: Collection[str | None], ending: Ending, worker: str) -> None:
     """Tells Prefect about the end of a process, as soon as it can be reached, if it does not know yet.
 
-    A run that another process executes by now is not touched.
+    A run that another process executes by now is not touched: one that is not among `processes`.
     """
     while True:
         try:
             now = await server.read(run)
-            if now is None or now.infrastructure_pid not in (None, "", process):
+            if now is None or now.infrastructure_pid not in processes:
                 return
             state = to_be_told(ending, now.state, worker)
             if state is not None:

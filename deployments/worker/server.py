@@ -6,7 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -28,6 +28,7 @@ from tasks.systems.errors import explain
 
 BEAT_SECONDS = 10.0
 REMEMBER_SECONDS = 30.0  # so long a change of a deployment's or the pool's variables may go unnoticed
+CLOCKS_DIFFER_BY = timedelta(seconds=1)  # a run that is due by the server's clock is found by ours
 _DIRECTORY_STEP = "prefect.deployments.steps.set_working_directory"
 
 
@@ -76,8 +77,8 @@ class Server:
 
     async def due(self) -> list[FlowRun]:
         """The runs that should have started by now, as the pool's and its queues' own rules let them through."""
-        now = datetime.now(UTC)
-        answers = await self._client.get_scheduled_flow_runs_for_work_pool(WORK_POOL, scheduled_before=now)
+        soon = datetime.now(UTC) + CLOCKS_DIFFER_BY  # Prefect's engine waits for the rest
+        answers = await self._client.get_scheduled_flow_runs_for_work_pool(WORK_POOL, scheduled_before=soon)
         return [answer.flow_run for answer in answers]
 
     async def claim(self, run: FlowRun, orphan_seconds: float) -> Order | None:
@@ -100,14 +101,20 @@ class Server:
         """The server grants it to one only. When its answer is lost, the mark in the state tells who has it."""
         mark = f"taken by the worker {self._worker!r} ({uuid.uuid4().hex[:8]})"
         try:
-            answer: OrchestrationResult[Any] = await self._client.set_flow_run_state(run.id, Pending(message=mark))
+            answer: OrchestrationResult[Any] | None = await self._client.set_flow_run_state(
+                run.id, Pending(message=mark)
+            )
         except ObjectNotFound:
             return None  # it was deleted
         except httpx.HTTPError:
-            now = await self.read(run.id)
-            state = now.state if now else None
-            return state if state is not None and state.is_pending() and state.message == mark else None
-        return answer.state if answer.status is SetStateStatus.ACCEPT else None
+            answer = None
+        if answer is not None and answer.status is SetStateStatus.ACCEPT:
+            return answer.state
+        # Lost, or given to the repeat of a call that had been granted: the client repeats what the server was too busy
+        # to answer.
+        now = await self.read(run.id)
+        state = now.state if now else None
+        return state if state is not None and state.is_pending() and state.message == mark else None
 
     async def _order(self, run: FlowRun, orphan_seconds: float) -> Order:
         """The run, and in what its deployment and the pool's template want it to differ from this worker."""

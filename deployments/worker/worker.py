@@ -138,7 +138,7 @@ class Worker:
             if order is None:
                 self._spares.put_back(child)
                 return
-            self._records.keep(Record.of(run.id, child.process.pid))
+            self._note(Record.of(run.id, child.process.pid))
             child.hand(order)
             log.info("run %s (%s) begins in process %d", run.name, str(run.id)[:8], child.process.pid)
             process = process_name(child.process.pid)
@@ -147,7 +147,8 @@ class Worker:
                 beside.append(self._spawn(self._introduce(run.id, process)))
             ending = await attempt.ended()
             await _end(*beside)
-            await tell(self._server, run.id, process, ending, self._name)
+            # What it said of an earlier attempt it may say still, when this one died in its first second.
+            await tell(self._server, run.id, {None, run.infrastructure_pid, process}, ending, self._name)
             self._records.forget(run.id)
         except CannotStart as error:
             self._spares.put_back(child)
@@ -156,11 +157,20 @@ class Worker:
         except httpx.HTTPError as error:  # it was not taken; it is found again
             self._spares.put_back(child)
             log.warning("run %s (%s) cannot be taken yet: %s", run.name, str(run.id)[:8], explain(error))
+        except Exception:
+            child.process.kill()
+            raise
         finally:
             del self._attempts[run.id]
             self._wake.set()
             if not self._attempts:
                 self._idle.set()
+
+    def _note(self, record: Record) -> None:
+        try:
+            self._records.keep(record)
+        except OSError as error:  # only the next worker would miss it, if this one is killed
+            log.error("run %s cannot be noted in %s: %s", str(record.run)[:8], error.filename, error.strerror)
 
     async def _introduce(self, run: UUID, process: str) -> None:
         await asyncio.sleep(INTRODUCED_AFTER_SECONDS)
@@ -175,7 +185,7 @@ class Worker:
                 log.warning("run %s goes on in process %d without its worker", str(record.run)[:8], record.pid)
                 await Watched(record.pid).ended()
             ending = Ending(Cause.LEFT, None, record.pid)
-            await tell(self._server, record.run, process_name(record.pid), ending, self._name)
+            await tell(self._server, record.run, {None, process_name(record.pid)}, ending, self._name)
             self._records.forget(record.run)
         finally:
             self._orphans.discard(record.run)

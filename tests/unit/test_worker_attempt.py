@@ -150,7 +150,7 @@ class Prefect:
 
 def tell_end(server: Any, monkeypatch: pytest.MonkeyPatch, code: int = -9) -> list[StateType]:
     monkeypatch.setattr("deployments.worker.attempt.TELL_AGAIN_SECONDS", 0)
-    asyncio.run(tell(server, server.run.id, "host:4711", Ending(Cause.ITSELF, code, 4711), "w1"))
+    asyncio.run(tell(server, server.run.id, {None, "host:4711"}, Ending(Cause.ITSELF, code, 4711), "w1"))
     return [state.type for state in server.told]
 
 
