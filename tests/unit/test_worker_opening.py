@@ -44,6 +44,7 @@ class Prefect:
 @pytest.fixture
 def prefect(monkeypatch: pytest.MonkeyPatch) -> Prefect:
     monkeypatch.setattr(opening, "LATER_SECONDS", 3600)
+    monkeypatch.setattr(opening._engine, "observe_flow_run_suspension", None)  # as it was, when the test is over
     return Prefect()
 
 
