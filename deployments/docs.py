@@ -1,19 +1,24 @@
-"""`docs/guards.md`, made from the guards: every reason to refuse, and for what it holds.
+"""Pages made from the code: `docs/guards.md`, every reason to refuse and for what it holds, from the guards, and
+`docs/doctor.md` from the doctor's kinds of findings.
 
-`python -m deployments.docs` writes it; a test holds the committed file against this.
+`python -m deployments.docs` writes them; a test holds the committed files against this.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Sequence
+from string import Formatter
 
+from deployments.doctor.finding import Kind
+from deployments.doctor.kinds import SUBJECTS
 from deployments.manifest import ROOT
 from tasks.guards import GUARDS, Guard
 from tasks.model.change import Purpose
 from tasks.model.refusal import Refusal
 
 GUARDS_PAGE = ROOT / "docs" / "guards.md"
+DOCTOR_PAGE = ROOT / "docs" / "doctor.md"
 
 _HEAD = """\
 <!-- Made from `tasks/guards.py` by `python -m deployments.docs`. Do not edit: a test holds it against the code. -->
@@ -59,9 +64,41 @@ def _row(guard: Guard) -> Sequence[str]:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
+    escaped = ([cell.replace("|", r"\|") for cell in row] for row in rows)
+    lines = [head, ["---"] * len(head), *escaped]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+_DOCTOR = """\
+<!-- Made from `deployments/doctor/` by `python -m deployments.docs`. Do not edit: a test holds it against the code. -->
+# The doctor
+
+`runbooks doctor` tells before the first incident what will not work. Run it where the worker runs: it looks with \
+that host's eyes, at the installation and at every site (`--site NAME`: at one), all looks side by side. It changes \
+nothing, and tells nobody anything unless `--notify` is given; then every contact gets a notice that says that it is a \
+test. `--intake URL` says where the alert intake listens, and so where Alertmanager has to send alerts. `--json` gives \
+the same to programs, with `kind` as below.
+
+A finding says what was looked at, what was seen, what that means for the runbooks, and what mends it. *Broken*: \
+something will not work; a look that could not be made counts as broken. *Doubtful*: it may be meant so. *Fine*: \
+nothing stands in the way. The exit code is 1 when something is broken, 2 for bad input, else 0.
+
+`runbooks role SITE --user USER` prints the Kubernetes Role with exactly what runbooks do at a site.
+"""
+
+
+def doctor_page() -> str:
+    """The text of `docs/doctor.md`."""
+    head = ("kind", "severity", "what it means", "what mends it")
+    parts = [f"## {subject}\n\n{_table(head, map(_finding, kinds))}" for subject, kinds in SUBJECTS.items()]
+    return "\n".join([_DOCTOR, *parts])
+
+
+def _finding(kind: Kind) -> Sequence[str]:
+    places = {field: field.upper() for _, field, _, _ in Formatter().parse(kind.mend) if field}
+    return (f"`{kind.id}`", kind.severity.value, kind.means, kind.mend.format(**places))
 
 
 if __name__ == "__main__":
     GUARDS_PAGE.write_text(guards_page())
+    DOCTOR_PAGE.write_text(doctor_page())

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import yaml
 
 from flows.catalogue import FLOWS, RUNBOOKS
 from flows.checks.health_check import INTERVAL, health_check
+from flows.incidents.escalate import escalate
 from flows.incidents.restore import INTERVAL as RESTORE_INTERVAL
 from flows.incidents.restore import restore
 from tasks.incidents import OPENED, RESOURCE
@@ -22,6 +24,12 @@ from tasks.runbook import AnyRunbook
 ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = ROOT / "prefect.yaml"
 WORK_POOL = "runbooks"
+
+# By their tags automations tell runs apart. A lifecycle flow looks after others: it bears none of their tags, so that
+# nothing that becomes of it starts another one.
+RUNBOOK_TAG, RESTORE_TAG, CHECK_TAG, LIFECYCLE_TAG = "runbook", "restore", "health-check", "lifecycle"
+HEARTBEAT = timedelta(seconds=30)  # the shortest that Prefect takes
+_BEATING = {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(int(HEARTBEAT.total_seconds()))}}
 
 _HEAD = """\
 # Made from the runbooks by `python -m deployments.manifest`. Do not edit: a test holds it against them.
@@ -34,7 +42,12 @@ def manifest() -> dict[str, Any]:
     return {
         "name": "prefect-runbooks",
         "prefect-version": prefect.__version__,
-        "deployments": [*(_runbook(runbook) for runbook in RUNBOOKS.values()), _health_check(), _restore()],
+        "deployments": [
+            *(_runbook(runbook) for runbook in RUNBOOKS.values()),
+            _health_check(),
+            _restore(),
+            _escalate(),
+        ],
     }
 
 
@@ -44,8 +57,8 @@ def _runbook(runbook: AnyRunbook) -> dict[str, Any]:
         "name": runbook.slug,
         "entrypoint": _entrypoint(flow.fn),
         "description": inspect.getdoc(inspect.getmodule(flow.fn)),
-        "tags": ["runbook", runbook.platform.slug(), runbook.severity.value],
-        "work_pool": {"name": WORK_POOL},
+        "tags": [RUNBOOK_TAG, runbook.platform.slug(), runbook.severity.value],
+        "work_pool": _pool(),
         "triggers": [
             {
                 "name": f"{runbook.slug} on incident",
@@ -70,8 +83,8 @@ def _health_check() -> dict[str, Any]:
         "name": health_check.name,
         "entrypoint": _entrypoint(health_check.fn),
         "description": inspect.getdoc(inspect.getmodule(health_check.fn)),
-        "tags": ["health-check"],
-        "work_pool": {"name": WORK_POOL},
+        "tags": [CHECK_TAG],
+        "work_pool": _pool(),
         "schedules": [{"interval": int(INTERVAL.total_seconds()), "active": True}],
         # A check that takes longer than the interval is not joined by another one.
         "concurrency_limit": {"limit": 1, "collision_strategy": "CANCEL_NEW"},
@@ -83,13 +96,44 @@ def _restore() -> dict[str, Any]:
         "name": restore.name,
         "entrypoint": _entrypoint(restore.fn),
         "description": inspect.getdoc(inspect.getmodule(restore.fn)),
-        "tags": ["restore"],
-        "work_pool": {"name": WORK_POOL},
+        "tags": [RESTORE_TAG],
+        "work_pool": _pool(),
         "parameters": {"site": ""},
         "schedules": [{"interval": int(RESTORE_INTERVAL.total_seconds()), "active": True}],
         # One at a time: two would take each other's locks.
         "concurrency_limit": {"limit": 1, "collision_strategy": "CANCEL_NEW"},
     }
+
+
+def _escalate() -> dict[str, Any]:
+    return {
+        "name": escalate.name,
+        "entrypoint": _entrypoint(escalate.fn),
+        "description": inspect.getdoc(inspect.getmodule(escalate.fn)),
+        "tags": [LIFECYCLE_TAG],
+        "work_pool": _pool(),
+        # A storm of failures waits for its turn, and leaves the worker to the runbooks.
+        "concurrency_limit": {"limit": 3, "collision_strategy": "ENQUEUE"},
+        "triggers": [
+            {
+                "name": "escalate on failed or crashed run",
+                "type": "event",
+                "posture": "Reactive",
+                # The type of the state: its name, of which the event is called, says how a run ended.
+                "match": {"prefect.resource.id": "prefect.flow-run.*", "prefect.state-type": ["FAILED", "CRASHED"]},
+                "match_related": {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{RUNBOOK_TAG}"},
+                "expect": ["prefect.flow-run.*"],
+                "for_each": ["prefect.resource.id"],
+                "threshold": 1,
+                "within": 0,
+                "parameters": {"run": "{{ event.resource['prefect.resource.id'].split('.')[-1] }}"},
+            }
+        ],
+    }
+
+
+def _pool() -> dict[str, Any]:
+    return {"name": WORK_POOL, "job_variables": _BEATING}
 
 
 def _entrypoint(function: Any) -> str:
@@ -102,6 +146,10 @@ class _Dumper(yaml.SafeDumper):
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, False)
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """What is there twice is written twice."""
+        return True
 
 
 def render() -> str:

@@ -17,8 +17,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import httpx
+from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
 
+from deployments import automations
 from deployments.manifest import ROOT, WORK_POOL
 from lab.model import Webhook
 from lab.processes import Processes
@@ -114,9 +116,11 @@ class Stack:
         self._wait("the Prefect server", f"{at.api}/health", SERVER)
 
     def deploy(self) -> None:
-        """Creates the work pool and deploys everything that `prefect.yaml` names."""
+        """Creates the work pool and deploys everything that `prefect.yaml` names, and the automations beside it."""
         self._run(["prefect", "work-pool", "create", WORK_POOL, "--type", "process", "--overwrite"])
         self._run(["prefect", "--no-prompt", "deploy", "--all"])
+        with temporary_settings({PREFECT_API_URL: self.addresses.api}), get_client(sync_client=True) as client:
+            automations.apply(client)
 
     def start_worker(self) -> None:
         """Starts a stock process worker, if none runs, and waits until it asks for work."""

@@ -11,10 +11,8 @@ from prefect.states import Cancelled, Completed, Failed
 
 from tasks import failpoint
 from tasks.case import Case
-from tasks.escalate import Matter, tell, time_left
+from tasks.escalate import Matter, call_for_failed_gate
 from tasks.ladder import Ending
-from tasks.ledger import ChangeState
-from tasks.model.escalation import NoticeKind
 from tasks.model.outcome import Outcome
 from tasks.platform import Platform
 from tasks.redact import redact
@@ -40,24 +38,12 @@ def conclude(case: Case[P, F], ending: Ending) -> State[Any]:
 
 
 def _escalate(case: Case[P, F], ending: Ending) -> None:
-    """A failed gate calls level 1 at once, with what is left of the response time."""
-    now = datetime.now(UTC)
-    changes = case.ledger.changes.of_run(case.run_id)
-    unknown = any(change.state is ChangeState.EFFECT_UNKNOWN for change in changes)
-    kind = NoticeKind.EFFECT_UNKNOWN if unknown else NoticeKind.GATE_FAILED
-    incident = case.incident
+    incident, now = case.incident, datetime.now(UTC)
     matter = Matter(case.site, case.runbook, case.severity, incident.id if incident else "", case.run_id)
-    facts = {
-        "verdict": ending.verdict,
-        "response": time_left(case.runbook, incident, now),
-        "done": "; ".join(f"{c.target}, {c.field}: {c.before} -> {c.after} ({c.state})" for c in changes) or "nothing",
-    }
-    level = case.runbook.ladder.level(1)
-    summary = f"{ending.outcome.value}: {ending.verdict}"
     told = case.follow(
         "escalate",
-        f"escalate: {level}",
-        lambda: tell(case.ledger, case.platform, matter, kind, level, summary, now, facts),
+        f"escalate: {case.runbook.ladder.level(1)}",
+        lambda: call_for_failed_gate(case.ledger, case.platform, matter, ending.outcome, ending.verdict, incident, now),
     )
     case.note("called", told)
 

@@ -19,7 +19,6 @@ from tasks.case import Case, Taken, try_again
 from tasks.ledger import Evidence
 from tasks.model.evidence import Probe, Reading, Unknown
 from tasks.platform import Platform
-from tasks.runbook import Look
 from tasks.systems.errors import explain, is_transient
 
 P = TypeVar("P", bound=Platform)
@@ -31,7 +30,7 @@ RETRIES = 2
 
 def diagnose(case: Case[P, F]) -> F:
     """Takes all readings that the runbook wants and returns its evidence."""
-    wanted = _wanted(case)
+    wanted = case.runbook.probes(case.platform)
     futures = [_submit(case, probe) for probe in wanted]
     began = time.monotonic()
     taken = tuple(
@@ -57,19 +56,6 @@ def _evidence(case: Case[P, F], taken: Taken) -> Evidence:
     if isinstance(reading, Reading):
         source, lag, at = reading.source, reading.lag.total_seconds(), reading.at
     return Evidence(case.run_id, len(case.rounds), taken.name, str(reading), source, lag, at)
-
-
-def _wanted(case: Case[P, F]) -> list[Probe[Any]]:
-    """The probes that the runbook asks for, learnt by letting it ask."""
-    wanted: list[Probe[Any]] = []
-
-    def look(probe: Probe[T]) -> T | Unknown:
-        wanted.append(probe)
-        return Unknown("not read yet")
-
-    asking: Look = look
-    case.runbook.evidence(asking, case.platform)
-    return wanted
 
 
 def _submit(case: Case[P, F], probe: Probe[T]) -> PrefectFuture[Any]:

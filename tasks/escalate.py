@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from prefect.settings import PREFECT_UI_URL
 
 from tasks import failpoint
-from tasks.ledger import Ledger
+from tasks.ledger import ChangeState, Ledger
 from tasks.ledger.pages import about_claim
 from tasks.model.escalation import Level, Notice, NoticeKind, due_level, incident_key, respond_by
 from tasks.model.evidence import Unknown
 from tasks.model.incident import Incident
-from tasks.model.outcome import Severity
+from tasks.model.outcome import Outcome, Severity
 from tasks.platform import Platform
 from tasks.runbook import AnyRunbook
 from tasks.systems.errors import explain
@@ -112,6 +112,33 @@ def _send(ledger: Ledger, platform: Platform, matter: Matter, notice: Notice, le
         return f"{channel.name} was not reached: {why}"
     ledger.pages.record(matter.id, notice.kind.value, level, notice.summary, notifier.name, "")
     return f"{notifier.name}: {said}"
+
+
+def was_called(ledger: Ledger, matter: Matter, *kinds: NoticeKind) -> bool:
+    """Whether a call of one of these kinds got through."""
+    return any(page.kind in kinds and not page.error for page in ledger.pages.of(matter.id))
+
+
+def call_for_failed_gate(
+    ledger: Ledger,
+    platform: Platform,
+    matter: Matter,
+    outcome: Outcome,
+    verdict: str,
+    incident: Incident | None,
+    now: datetime,
+) -> str:
+    """A failed gate calls level 1 at once, with what is left of the response time."""
+    changes = ledger.changes.of_run(matter.run)
+    unknown = any(change.state is ChangeState.EFFECT_UNKNOWN for change in changes)
+    kind = NoticeKind.EFFECT_UNKNOWN if unknown else NoticeKind.GATE_FAILED
+    facts = {
+        "verdict": verdict,
+        "response": time_left(matter.runbook, incident, now),
+        "done": "; ".join(f"{c.target}, {c.field}: {c.before} -> {c.after} ({c.state})" for c in changes) or "nothing",
+    }
+    level = matter.runbook.ladder.level(1)
+    return tell(ledger, platform, matter, kind, level, f"{outcome.value}: {verdict}", now, facts)
 
 
 def call_who_is_due(

@@ -17,6 +17,9 @@ from tasks.model.outcome import Trust
 from tasks.model.site import Address
 from tasks.model.target import Target
 from tasks.systems.alertmanager import Alertmanager
+from tasks.systems.exposition import Endpoints
+from tasks.systems.kubernetes.client import Cluster
+from tasks.systems.kubernetes.permissions import Permission
 from tasks.systems.metrics import Labels, Metrics
 from tasks.systems.prometheus import Prometheus
 
@@ -179,6 +182,30 @@ class Platform(Block):
     @abstractmethod
     def metrics(self) -> Metrics:
         """Whoever answers questions about metrics at this site."""
+
+    def endpoints(self) -> Endpoints | None:
+        """The metrics endpoints of the pods themselves, where this platform has any."""
+        return None
+
+    def cluster(self) -> Cluster | None:
+        """The site's namespace of its Kubernetes cluster; None where the platform is on none."""
+        return None
+
+    def permissions(self) -> frozenset[Permission]:
+        """All that its probes and changes do in the cluster, and nothing else: a Role is made from it."""
+        return frozenset()
+
+    def owners(self) -> Mapping[str, str]:
+        """Who would put back what runbooks change here, by target: read from the system. Raises as the reading does."""
+        return {}
+
+    def goals(self) -> Mapping[str, Mapping[str, int]]:
+        """By runbook, the numbers that the document's options want to reach, by what is counted: see `ceilings`."""
+        return {}
+
+    def contradictions(self) -> tuple[str, ...]:
+        """Settings of this site that do not go together, a sentence each."""
+        return ()
 
     def prometheus(self) -> Prometheus | None:
         """The site's Prometheus, if it has one."""

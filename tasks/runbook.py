@@ -57,6 +57,11 @@ class Release:
     after: Levels
 
 
+def ask_nothing(platform: Any) -> tuple[Question, ...]:
+    """For runbooks that ask no more of metrics than their trigger does."""
+    return ()
+
+
 def keep_nothing(found: Any, platform: Any, release: Release) -> GiveBack:
     """For runbooks that make no claims."""
     return GiveBack("nothing says that it is still needed")
@@ -70,6 +75,7 @@ class Runbook(Generic[P, F]):
     (they are then taken side by side) and once to hand them over: so it must do nothing but that.
     `repeats` names options that are taken again as long as they change something (one stuck task after the other), with
     how many changes they may make for one incident.
+    `questions` are all that its evidence and criteria ask of metrics: they are known before anything is asked.
     `subject` is what the runbook treats: one run at a time has it. `give_back` says of a claim of this runbook whether
     it is still needed. `triage`, the options and `give_back` are pure.
     """
@@ -91,6 +97,7 @@ class Runbook(Generic[P, F]):
     ladder: Ladder
     give_back: Callable[[F, P, Release], Keep | GiveBack] = keep_nothing
     repeats: Mapping[Option[F, P], Callable[[P], int]] = field(default_factory=dict)
+    questions: Callable[[P], tuple[Question, ...]] = ask_nothing
 
     @property
     def slug(self) -> str:
@@ -100,6 +107,22 @@ class Runbook(Generic[P, F]):
     @property
     def source(self) -> str:
         return f"{self.document}, “{self.section}”"
+
+    def probes(self, platform: P) -> tuple[Probe[Any], ...]:
+        """The readings that `evidence` wants, learnt by letting it ask."""
+        wanted: list[Probe[Any]] = []
+
+        def look(probe: Probe[T]) -> T | Unknown:
+            wanted.append(probe)
+            return Unknown("not read yet")
+
+        asking: Look = look
+        self.evidence(asking, platform)
+        return tuple(wanted)
+
+    def asks(self, platform: P) -> tuple[Question, ...]:
+        """All that it asks of metrics, the alert's own question first, each once."""
+        return tuple(dict.fromkeys((self.trigger(platform).question, *self.questions(platform))))
 
 
 AnyRunbook = Runbook[Any, Any]

@@ -20,6 +20,7 @@ from flows.catalogue import PLATFORMS, RUNBOOKS
 from tasks.settings import settings
 from tasks.sites import choose
 
+PORT = 9087
 PREFECT_WITHIN_SECONDS = 15.0
 MOST_CONNECTIONS = 200  # what comes on top is answered with 503: the sender keeps its alerts and comes again
 
@@ -27,7 +28,7 @@ MOST_CONNECTIONS = 200  # what comes on top is answered with 503: the sender kee
 def intake(
     *,
     host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, Parameter(help="Port to listen on.", validator=Number(gte=1, lte=65535))] = 9087,
+    port: Annotated[int, Parameter(help="Port to listen on.", validator=Number(gte=1, lte=65535))] = PORT,
 ) -> int:
     """Serve the alert intake: Alertmanager's webhook at /alerts, with the bearer token RUNBOOKS_INTAKE_TOKEN.
 

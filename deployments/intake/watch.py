@@ -20,6 +20,7 @@ from uuid import UUID
 from prefect.client.orchestration import get_client
 from prefect.states import Crashed
 
+from tasks.aftermath import bury
 from tasks.approval import Choice, wake
 from tasks.escalate import NOBODY, TOLD_ALREADY, Matter, call_who_is_due, tell, tell_who_was_called
 from tasks.incidents import start_run
@@ -37,7 +38,6 @@ UNCLAIMED_FOR = timedelta(seconds=60)  # an event that has not led to a run afte
 REPLACED_AFTER = timedelta(minutes=5)  # a run that was started and never claimed its incident
 LEFT_TO_OTHERS = (Outcome.DEFERRED, Outcome.STEPPED_ASIDE)
 CALLED_OFF = 50  # so many of the latest incidents are looked at for whether their pagers have to fall silent
-PICKUPS = 1  # so often a crashed run's incident is given to another run; then a person has to look
 
 log = logging.getLogger("runbooks.watch")
 
@@ -202,23 +202,7 @@ class Watch:
 
     def _bury(self, run: RunRecord, site: Site) -> None:
         log.error("run %s of %s gave no sign of life since %s", run.id[:8], run.runbook, run.seen_at)
-        incident = self.ledger.incidents.get(run.incident) if run.incident else None
-        runbook = self.runbooks.get(run.runbook)
-        picked_up = (
-            incident is not None
-            and incident.pickups < PICKUPS
-            and incident.resolved_at is None
-            and self.ledger.incidents.pick_up(incident.id, run.id)
-        )
-        if not picked_up and self.ledger.runs.crashed(run.id) and runbook is not None:
-            matter = Matter(run.site, runbook, run.severity, run.incident or "", run.id)
-            summary = f"the run {run.id[:8]} ended without a word, and is not started again: look what it left"
-            left = {
-                "changes": "; ".join(f"{c.target}: {c.state}" for c in self.ledger.changes.of_run(run.id)) or "none"
-            }
-            level = runbook.ladder.level(1)
-            tell(self.ledger, site.platform, matter, NoticeKind.CRASHED, level, summary, self.ledger.now(), left)
-        self.ledger.locks.release(run.id)
+        bury(self.ledger, self.runbooks.get(run.runbook), site, run)
         _tell_prefect(run.id)
 
     # ---- approvals ----

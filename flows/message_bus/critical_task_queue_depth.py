@@ -25,6 +25,7 @@ from tasks.model.incident import Raiser
 from tasks.model.outcome import Severity
 from tasks.respond import Request, respond
 from tasks.runbook import Look, Release, Runbook, Trigger
+from tasks.systems.metrics import Question
 
 
 def trigger(bus: MessageBus) -> Trigger:
@@ -138,6 +139,11 @@ def criteria(bus: MessageBus, raiser: Raiser) -> tuple[Criterion, ...]:
     )
 
 
+def questions(bus: MessageBus) -> tuple[Question, ...]:
+    """What all of this asks of metrics."""
+    return (*probes.queue_questions(bus), *probes.pool_questions(bus))
+
+
 RUNBOOK = Runbook(
     id="critical_task_queue_depth",
     title="Critical task queue depth",
@@ -149,6 +155,7 @@ RUNBOOK = Runbook(
     platform=MessageBus,
     trigger=trigger,
     evidence=evidence,
+    questions=questions,
     triage=triage,
     options=(act_at_once,),
     criteria=criteria,

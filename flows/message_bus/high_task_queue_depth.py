@@ -25,6 +25,7 @@ from tasks.model.incident import Raiser
 from tasks.model.outcome import Severity
 from tasks.respond import Request, respond
 from tasks.runbook import Look, Release, Runbook, Trigger
+from tasks.systems.metrics import Question
 
 
 def trigger(bus: MessageBus) -> Trigger:
@@ -199,6 +200,11 @@ def criteria(bus: MessageBus, raiser: Raiser) -> tuple[Criterion, ...]:
     )
 
 
+def questions(bus: MessageBus) -> tuple[Question, ...]:
+    """What all of this asks of metrics."""
+    return (*probes.queue_questions(bus), *probes.pool_questions(bus), probes.run_time(bus), probes.utilisation(bus))
+
+
 RUNBOOK = Runbook(
     id="high_task_queue_depth",
     title="High task queue depth",
@@ -210,6 +216,7 @@ RUNBOOK = Runbook(
     platform=MessageBus,
     trigger=trigger,
     evidence=evidence,
+    questions=questions,
     triage=triage,
     options=(scale_workers_out, grow_worker_pools, rate_limit_ingestion),
     criteria=criteria,

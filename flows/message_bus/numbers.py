@@ -117,3 +117,28 @@ class WorkerPoolExhaustion(BaseModel):
     @property
     def stuck_after(self) -> timedelta:
         return timedelta(seconds=self.stuck_after_seconds)
+
+
+def contradictions(
+    high: HighTaskQueueDepth,
+    critical: CriticalTaskQueueDepth,
+    exhaustion: WorkerPoolExhaustion,
+    quick_check: timedelta,
+) -> tuple[str, ...]:
+    """Numbers that do not go together, a sentence each. `quick_check` is an option's time to show effect."""
+    found = {
+        "high_task_queue_depth.queue_limit is not below critical_task_queue_depth.queue_limit: the critical alert "
+        "comes first": high.queue_limit >= critical.queue_limit,
+        "high_task_queue_depth.critical_limit is not critical_task_queue_depth.queue_limit: between the two limits "
+        "both runbooks act on the queue, or none does": high.critical_limit != critical.queue_limit,
+        "worker_pool_exhaustion.stuck_after_seconds is not longer than pace.quick_check_minutes: tasks that began "
+        "since the last cancellation pass for stuck": exhaustion.stuck_after <= quick_check,
+    }
+    for runbook, numbers in (
+        ("high_task_queue_depth", high),
+        ("critical_task_queue_depth", critical),
+        ("worker_pool_exhaustion", exhaustion),
+    ):
+        early = numbers.restore_below > numbers.queue_limit
+        found[f"{runbook}.restore_below is above its queue_limit: changes are given back while the alert is on"] = early
+    return tuple(sentence for sentence, holds in found.items() if holds)

@@ -10,17 +10,20 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from flows.message_bus import numbers
 from flows.message_bus.numbers import CriticalTaskQueueDepth, HighTaskQueueDepth, WorkerPoolExhaustion
 from tasks.model.change import Change
 from tasks.model.knob import Knob
 from tasks.model.target import Target
 from tasks.platform import Platform
 from tasks.systems.exposition import Endpoints
-from tasks.systems.kubernetes import scaling
+from tasks.systems.kubernetes import config, pods, scaling
 from tasks.systems.kubernetes.client import Cluster
 from tasks.systems.kubernetes.config import EnvSetting, Restart, read_setting
+from tasks.systems.kubernetes.permissions import Permission
 from tasks.systems.kubernetes.pods import metrics_addresses
-from tasks.systems.kubernetes.scaling import AutoscalerBounds, DeploymentReplicas
+from tasks.systems.kubernetes.scaling import AutoscalerBounds, DeploymentReplicas, read_autoscaler
+from tasks.systems.kubernetes.workloads import read_deployment
 from tasks.systems.metrics import Gauge, Metrics
 from tasks.systems.orchestration.admin import Admin
 
@@ -142,6 +145,18 @@ class MessageBus(Platform):
         """The connection to the site's namespace."""
         return Cluster(self.namespace, self.context, self.kubeconfig)
 
+    def permissions(self) -> frozenset[Permission]:
+        return frozenset((*pods.READ_LOGS, *pods.READ_USAGE, *scaling.SCALE, *config.SET))
+
+    def owners(self) -> Mapping[str, str]:
+        cluster, owners = self.cluster(), dict[str, str]()
+        for name in (self.orchestration, *self.pausable):
+            owners[f"deployment {name}"] = read_deployment(cluster, name).owner
+            if scaler := read_autoscaler(cluster, name):
+                owners[f"autoscaler {scaler.name}"] = scaler.owner
+        setting = read_setting(cluster, self.orchestration, self.pool_size_key, self.pool_size_default)
+        return owners | {str(setting.holder): setting.owner}
+
     def where(self) -> str:
         return f"namespace {self.namespace}, context {self.context or 'in-cluster'}"
 
@@ -157,6 +172,28 @@ class MessageBus(Platform):
 
     def floors(self) -> Mapping[str, int]:
         return {self.orchestration: self.replica_floor, **dict.fromkeys(self.pausable, 0)}
+
+    def goals(self) -> Mapping[str, Mapping[str, int]]:
+        wanted: dict[str, HighTaskQueueDepth | CriticalTaskQueueDepth | WorkerPoolExhaustion] = {
+            "high_task_queue_depth": self.high_task_queue_depth,
+            "critical_task_queue_depth": self.critical_task_queue_depth,
+            "worker_pool_exhaustion": self.worker_pool_exhaustion,
+        }
+        return {
+            runbook: {scaling.REPLICAS: goal.replicas, WORKERS: goal.workers_per_pod}
+            for runbook, goal in wanted.items()
+        }
+
+    def contradictions(self) -> tuple[str, ...]:
+        found = numbers.contradictions(
+            self.high_task_queue_depth,
+            self.critical_task_queue_depth,
+            self.worker_pool_exhaustion,
+            self.pace.quick_check,
+        )
+        if self.replica_floor > self.replica_ceiling:
+            found = ("replica_floor is above replica_ceiling: no number of replicas is allowed", *found)
+        return found
 
     def pool_size_knob(self, holder: Target) -> EnvSetting:
         """The setting of the workers per pod, in the object that holds it."""
@@ -179,9 +216,11 @@ class MessageBus(Platform):
 
     def metrics(self) -> Metrics:
         """Prometheus where the site has one, else the orchestration pods themselves."""
-        return self.prometheus() or Endpoints(
-            lambda: metrics_addresses(self.cluster(), self.orchestration_labels, self.metrics_port)
-        )
+        return self.prometheus() or self.endpoints()
+
+    def endpoints(self) -> Endpoints:
+        """The metrics of every ready orchestration pod."""
+        return Endpoints(lambda: metrics_addresses(self.cluster(), self.orchestration_labels, self.metrics_port))
 
     def admin(self) -> Admin:
         """The admin API of the orchestration service."""

@@ -26,6 +26,7 @@ from tasks.model.outcome import Severity
 from tasks.respond import Request, respond
 from tasks.runbook import Look, Release, Runbook, Trigger
 from tasks.systems.kubernetes.config import Restart
+from tasks.systems.metrics import Question
 from tasks.systems.orchestration.admin import Dependencies
 from tasks.systems.orchestration.cancellation import CancelTask
 
@@ -220,6 +221,11 @@ def _cancellations(bus: MessageBus) -> int:
     return bus.worker_pool_exhaustion.cancel_at_most
 
 
+def questions(bus: MessageBus) -> tuple[Question, ...]:
+    """What all of this asks of metrics."""
+    return (*probes.queue_questions(bus), *probes.pool_questions(bus), probes.utilisation(bus))
+
+
 RUNBOOK = Runbook(
     id="worker_pool_exhaustion",
     title="Worker pool exhaustion",
@@ -231,6 +237,7 @@ RUNBOOK = Runbook(
     platform=MessageBus,
     trigger=trigger,
     evidence=evidence,
+    questions=questions,
     triage=triage,
     options=(emergency_scale_up, cancel_stuck_task, restart_workers),
     repeats={cancel_stuck_task: _cancellations},

@@ -127,6 +127,7 @@ class Incidents:
         """The open incidents whose event nobody sent, oldest first, at most so many. They count as announced from now
         on, so that of several who ask each is given others; who cannot send an event calls `not_announced`."""
         waiting = _open & incidents.c.announced_at.is_(None) & incidents.c.claimed_by.is_(None)
+        waiting &= incidents.c.raiser == Raiser.ALERTMANAGER.value  # who else raises one sees to it himself
         oldest = sa.select(incidents.c.id).where(waiting, incidents.c.taken_by.is_(None))
         oldest = oldest.order_by(incidents.c.received_at).limit(most).with_for_update(skip_locked=True)
         with self._database.writing() as tx:

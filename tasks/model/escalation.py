@@ -100,6 +100,7 @@ class NoticeKind(StrEnum):
     RESOLVED = "resolved"
     CRASHED = "crashed"
     AUTOMATION_DOWN = "automation down"  # nothing may be started, or nothing may be heard: people are on their own
+    TEST = "test"  # nothing is wrong: somebody wants to know whether notices arrive
 
 
 @dataclass(frozen=True, slots=True)

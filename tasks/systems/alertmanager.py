@@ -1,8 +1,9 @@
-"""Alertmanager: whether an alert is active."""
+"""Alertmanager: which alerts are active, and how it is set up."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import httpx
 
@@ -17,6 +18,16 @@ class Alertmanager:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = httpx.Client(base_url=url, timeout=timeout, headers=headers, verify=trusted())
 
+    def get(self, path: str, params: Mapping[str, str | list[str]] | None = None) -> Any:
+        """What an endpoint of the API answers.
+
+        Raises:
+            httpx.HTTPError: no answer, or an error.
+        """
+        response = self._http.get(path, params=params)
+        response.raise_for_status()
+        return response.json()
+
     def active(self, labels: Mapping[str, str]) -> bool:
         """Whether an alert with at least these labels is active, silenced and inhibited ones included.
 
@@ -24,6 +35,4 @@ class Alertmanager:
             httpx.HTTPError: no answer, or an error: then nothing is known.
         """
         matchers = [f"{key}={quote(value)}" for key, value in labels.items()]
-        response = self._http.get("/api/v2/alerts", params={"active": "true", "filter": matchers})
-        response.raise_for_status()
-        return bool(response.json())
+        return bool(self.get("/api/v2/alerts", {"active": "true", "filter": matchers}))

@@ -60,6 +60,11 @@ def parse(text: str) -> dict[tuple[str, Labels], float]:
     }
 
 
+def types(text: str) -> dict[str, str]:
+    """The types of an exposition's samples, by their names; `unknown` where none is declared. Raises as `parse`."""
+    return {sample.name: family.type for family in text_string_to_metric_families(text) for sample in family.samples}
+
+
 class Endpoints:
     """Metrics scraped from all endpoints that `addresses` names at the moment of asking.
 
@@ -103,6 +108,13 @@ class Endpoints:
             MissingMetric: there is no endpoint.
             httpx.HTTPError: one of them does not answer.
         """
+        return [Scrape(page.endpoint, page.moment, parse(page.text)) for page in self._pages()]
+
+    def types(self) -> dict[str, dict[str, str]]:
+        """By endpoint, the types of its samples by their names. Raises as `scrape` does."""
+        return {page.endpoint: types(page.text) for page in self._pages()}
+
+    def _pages(self) -> list[_Page]:
         addresses = list(self._addresses())
         if not addresses:
             raise MissingMetric("there is no ready pod to scrape")
@@ -110,14 +122,21 @@ class Endpoints:
             httpx.Client(timeout=self._timeout, verify=trusted()) as http,
             ThreadPoolExecutor(min(16, len(addresses))) as pool,
         ):
-            return list(pool.map(lambda address: _scrape(http, address), addresses))
+            return list(pool.map(lambda address: _page(http, address), addresses))
 
 
-def _scrape(http: httpx.Client, address: str) -> Scrape:
+@dataclass(frozen=True, slots=True)
+class _Page:
+    endpoint: str
+    moment: float
+    text: str
+
+
+def _page(http: httpx.Client, address: str) -> _Page:
     moment = time.monotonic()
     response = http.get(address)
     response.raise_for_status()
-    return Scrape(address, moment, parse(response.text))
+    return _Page(address, moment, response.text)
 
 
 def aggregate(gauge: Gauge, scrapes: Sequence[Scrape]) -> float:

@@ -82,6 +82,32 @@ Question = Gauge | Ratio | While | Rate | Slope | Quantile
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """A series that must be exported, by the name of its samples, and as what: a rate of a gauge is no rate."""
+
+    name: str
+    type: Literal["gauge", "counter", "histogram"]
+    labels: Labels = ()
+
+
+def wanted(question: Question) -> tuple[Wanted, ...]:
+    """The series that a question rests on."""
+    match question:
+        case Gauge():
+            return (Wanted(question.name, "gauge", question.labels),)
+        case Rate():
+            return (Wanted(question.name, "counter", question.labels),)
+        case Ratio():
+            return (*wanted(question.above), *wanted(question.below))
+        case While():
+            return tuple(one for gauge in (question.gauge, question.level, question.bound) for one in wanted(gauge))
+        case Slope():
+            return wanted(question.gauge)
+        case Quantile():
+            return (Wanted(f"{question.name}_bucket", "histogram", question.labels),)
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """A value at a moment, for plots."""
 

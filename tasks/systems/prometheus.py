@@ -22,6 +22,7 @@ from tasks.systems.metrics import (
     Ratio,
     Slope,
     While,
+    wanted,
 )
 from tasks.systems.tls import trusted
 
@@ -71,18 +72,7 @@ def seconds(duration: timedelta) -> str:
 
 def _series(question: Question, scope: Labels) -> tuple[str, ...]:
     """The series whose sample times decide how fresh the answer is."""
-    match question:
-        case Gauge() | Rate():
-            return (selector(question.name, scope + question.labels),)
-        case Ratio():
-            return (*_series(question.above, scope), *_series(question.below, scope))
-        case While():
-            gauges = (question.gauge, question.level, question.bound)
-            return tuple(series for gauge in gauges for series in _series(gauge, scope))
-        case Slope():
-            return _series(question.gauge, scope)
-        case Quantile():
-            return (selector(f"{question.name}_bucket", scope + question.labels),)
+    return tuple(selector(series.name, scope + series.labels) for series in wanted(question))
 
 
 def _reach(question: Question, oldest: timedelta) -> timedelta:
@@ -114,15 +104,32 @@ class Prometheus:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = httpx.Client(base_url=url, timeout=timeout, headers=headers, verify=trusted())
 
-    def _get(self, path: str, params: dict[str, str]) -> Any:
+    def get(self, path: str, params: Mapping[str, str] | None = None) -> Any:
+        """The data that an endpoint of the HTTP API answers.
+
+        Raises:
+            QueryFailed: it refused the query.
+            httpx.HTTPError: no answer, or another error.
+        """
         response = self._http.get(path, params=params)
         if response.status_code in (400, 422):
             raise QueryFailed(response.json().get("error", response.text)[:300])
         response.raise_for_status()
         return response.json()["data"]
 
+    def show(self, path: str) -> Any | None:
+        """The data of an endpoint about the server itself, which not every server shows: None where it does not.
+
+        Raises:
+            httpx.TransportError: no answer.
+        """
+        try:
+            return self.get(path)
+        except (httpx.HTTPStatusError, QueryFailed, ValueError, KeyError):
+            return None
+
     def _scalar(self, query: str) -> float:
-        data = self._get("/api/v1/query", {"query": query})
+        data = self.get("/api/v1/query", {"query": query})
         if data["resultType"] == "scalar":
             return float(data["result"][1])
         if not data["result"]:
@@ -146,13 +153,13 @@ class Prometheus:
 
     def _require_numbers(self, series: str) -> None:
         """Every pod reports a number. `max` and `min` pass over NaN in silence, so one sick pod would be left out."""
-        found = self._get("/api/v1/query", {"query": f"count({series} != {series} or abs({series}) == Inf)"})["result"]
+        found = self.get("/api/v1/query", {"query": f"count({series} != {series} or abs({series}) == Inf)"})["result"]
         if found:
             raise UnknownReading(f"{found[0]['value'][1]} of the series {series} are not a finite number")
 
     def _require_both(self, level: str, bound: str) -> None:
         """Every pod reports both. A pod whose level alone is missing would make the whole seem below its bound."""
-        if not self._get("/api/v1/query", {"query": f"count({level}) == count({bound})"})["result"]:
+        if not self.get("/api/v1/query", {"query": f"count({level}) == count({bound})"})["result"]:
             raise MissingMetric(f"not every pod exports both {level} and {bound}")
 
     def _ages(self, series: str) -> tuple[timedelta, timedelta]:
@@ -166,7 +173,7 @@ class Prometheus:
         """The answers of the last while, at most 120 points, oldest first."""
         end = self._scalar("time()")
         step = max(1.0, since.total_seconds() / 120)
-        data = self._get(
+        data = self.get(
             "/api/v1/query_range",
             {
                 "query": promql(question, self._scope),
@@ -188,7 +195,7 @@ class Prometheus:
         Raises:
             MissingMetric: there is no such rule, so its silence would mean nothing.
         """
-        groups = self._get("/api/v1/rules", {"type": "alert", "rule_name[]": alert})["groups"]
+        groups = self.get("/api/v1/rules", {"type": "alert", "rule_name[]": alert})["groups"]
         rules = [rule for group in groups for rule in group["rules"] if rule["name"] == alert]
         if not rules:
             raise MissingMetric(f"Prometheus has no alerting rule {alert}")

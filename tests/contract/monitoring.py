@@ -173,7 +173,8 @@ class Monitoring:
 
     def await_query(self, promql: str, *values: float) -> None:
         """Until Prometheus gives exactly these values."""
-        eventually(f"{promql} is {values}", lambda: sorted(self.query(promql)) == sorted(values))
+        # New targets take Prometheus up to five seconds, and a busy machine more.
+        eventually(f"{promql} is {values}", lambda: sorted(self.query(promql)) == sorted(values), within=30)
 
 
 @contextmanager

@@ -41,10 +41,12 @@ class Answer:
 
 
 class Receiver:
-    """What arrived, oldest first, and the answer that the next requests get."""
+    """What arrived, oldest first, and the answer that the next requests get. Who only looks has `visited`, and is told
+    that there is nothing to see."""
 
     def __init__(self) -> None:
         self.arrived: list[Arrived] = []
+        self.visited: list[Arrived] = []
         self.answer = Answer()
         self.over = threading.Event()
         self.url = ""
@@ -64,6 +66,10 @@ def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
     receiver = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            receiver.visited.append(Arrived(self.path, dict(self.headers), b""))
+            self.send_error(404)
+
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             receiver.arrived.append(Arrived(self.path, dict(self.headers), body))

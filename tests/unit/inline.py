@@ -35,12 +35,15 @@ class Done:
 
     state: State[Any]
     value: Any = None
+    error: Exception | None = None
 
     def wait(self, timeout: float | None = None) -> None:
         """Nothing to wait for."""
 
     def result(self) -> Any:
-        """The value of the work."""
+        """The value of the work, or the error that ended it."""
+        if self.error is not None:
+            raise self.error
         if self.state.is_failed():
             raise RuntimeError(self.state.message)
         return self.value
@@ -60,7 +63,7 @@ class InlineCase(Case[Any, Any]):
             try:
                 value = work()
             except Exception as error:  # as Prefect does
-                return Done(Failed(message=f"{type(error).__name__}: {error}"))
+                return Done(Failed(message=f"{type(error).__name__}: {error}"), error=error)
             if not isinstance(value, State):
                 return Done(Completed(), value)
             if value.name != again.name:

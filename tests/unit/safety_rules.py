@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
-from deployments.intake.watch import Watch
-from tasks import mitigate, respond, restore
+from tasks import aftermath, mitigate, respond, restore
 from tasks.approval import suspend
 from tasks.case import Case
 from tasks.escalate import tell
@@ -199,8 +198,17 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "a crashed run's incident is given to another run once",
-        _instead(Watch._bury, "and incident.pickups < PICKUPS", ""),
-        ("test_watch_runs.py::test_when_that_one_dies_too_a_person_is_called_once",),
+        _instead(aftermath.bury, "and incident.pickups < PICKUPS", ""),
+        (
+            "test_watch_runs.py::test_when_that_one_dies_too_a_person_is_called_once",
+            "test_aftermath.py::test_when_that_one_dies_too_a_person_is_called_once",
+            "test_aftermath.py::test_a_storm_ends",
+        ),
+    ),
+    Rule(
+        "a run is not buried on Prefect's word while it may still write",
+        _instead(aftermath.look_after, "ledger.now() - seen <= 2 * site.platform.pace.lease", "False"),
+        ("test_aftermath.py::test_a_run_that_may_still_write_is_left_alone",),
     ),
     # -- is it fixed --
     Rule(

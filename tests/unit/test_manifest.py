@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.docs import GUARDS_PAGE, guards_page
+from deployments.docs import DOCTOR_PAGE, GUARDS_PAGE, doctor_page, guards_page
 from deployments.manifest import MANIFEST, render
 from deployments.rules import WATCHDOG, rules, rules_yaml
 from flows.catalogue import RUNBOOKS
@@ -21,6 +21,10 @@ def test_the_committed_manifest_is_current() -> None:
 
 def test_the_committed_page_of_the_guards_is_current() -> None:
     assert GUARDS_PAGE.read_text() == guards_page(), "run `python -m deployments.docs`"
+
+
+def test_the_committed_page_of_the_doctor_is_current() -> None:
+    assert DOCTOR_PAGE.read_text() == doctor_page(), "run `python -m deployments.docs`"
 
 
 def test_the_rules_of_a_site_bear_its_labels_and_numbers() -> None:

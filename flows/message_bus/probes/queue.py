@@ -46,6 +46,24 @@ def throughput(bus: MessageBus) -> Rate:
     return Rate(bus.series.completed, bus.pace.window)
 
 
+def queue_questions(bus: MessageBus) -> tuple[Gauge, Gauge, Rate, Slope]:
+    """What `task_queue` asks: waiting, running, completed per second, gained per second."""
+    running = Gauge(bus.series.running, over_pods="max")
+    return queue_depth(bus), running, throughput(bus), Slope(queue_depth(bus), bus.pace.window)
+
+
+def pool_questions(bus: MessageBus) -> tuple[Gauge, Gauge, Gauge]:
+    """What `worker_pool` asks: busy workers, all workers, the workers of the smallest pool."""
+    workers = bus.series.workers_max
+    active = Gauge(bus.series.workers_active, over_pods="sum")
+    return active, Gauge(workers, over_pods="sum"), Gauge(workers, over_pods="min")
+
+
+def run_time(bus: MessageBus) -> Quantile:
+    """The time that 95 % of the tasks of the window took at most."""
+    return Quantile(bus.series.task_duration, 0.95, bus.pace.window)
+
+
 @dataclass(frozen=True, slots=True)
 class TaskQueue:
     """The task queue: tasks waiting, tasks running, tasks completed per second, waiting tasks gained per second."""
@@ -66,19 +84,11 @@ def task_queue(bus: MessageBus) -> Probe[TaskQueue]:
     """Source: "High Task Queue Depth", diagnosis 1. The queue's numbers are the same in every pod, its workers' not."""
 
     def read() -> Reading[TaskQueue]:
-        metrics, window = bus.metrics(), bus.pace.window
-        pending = metrics.ask(queue_depth(bus))
-        return Reading(
-            TaskQueue(
-                pending.value,
-                metrics.ask(Gauge(bus.series.running, over_pods="max")).value,
-                metrics.ask(throughput(bus)).value,
-                metrics.ask(Slope(queue_depth(bus), window)).value,
-            ),
-            pending.source,
-            reach=window,
-            lag=pending.lag,
-        )
+        metrics = bus.metrics()
+        pending, *others = (metrics.ask(question) for question in queue_questions(bus))
+        running, completed, growth = (other.value for other in others)
+        queue = TaskQueue(pending.value, running, completed, growth)
+        return Reading(queue, pending.source, reach=bus.pace.window, lag=pending.lag)
 
     return Probe("task queue", read, timedelta(seconds=40))
 
@@ -112,12 +122,8 @@ def worker_pool(bus: MessageBus) -> Probe[WorkerPool]:
 
     def read() -> Reading[WorkerPool]:
         metrics = bus.metrics()
-        active = metrics.ask(Gauge(bus.series.workers_active, over_pods="sum"))
-        pool = WorkerPool(
-            active.value,
-            metrics.ask(Gauge(bus.series.workers_max, over_pods="sum")).value,
-            metrics.ask(Gauge(bus.series.workers_max, over_pods="min")).value,
-        )
+        active, workers, smallest = (metrics.ask(question) for question in pool_questions(bus))
+        pool = WorkerPool(active.value, workers.value, smallest.value)
         return Reading(pool, active.source, reach=active.reach, lag=active.lag)
 
     return Probe("worker pool", read)
@@ -137,7 +143,7 @@ def task_durations(bus: MessageBus) -> Probe[TaskDurations]:
     """Source: "High Task Queue Depth", diagnosis 3, from the histogram of the window and not since process start."""
 
     def read() -> Reading[TaskDurations]:
-        p95 = bus.metrics().ask(Quantile(bus.series.task_duration, 0.95, bus.pace.window))
+        p95 = bus.metrics().ask(run_time(bus))
         return Reading(TaskDurations(p95.value), p95.source, p95.reach, p95.lag)
 
     return Probe("task durations", read, timedelta(seconds=30))

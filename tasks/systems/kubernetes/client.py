@@ -59,5 +59,17 @@ class Cluster:
         return client.PolicyV1Api(self._api)
 
     @cached_property
+    def authorization(self) -> client.AuthorizationV1Api:
+        return client.AuthorizationV1Api(self._api)
+
+    @cached_property
+    def version(self) -> client.VersionApi:
+        return client.VersionApi(self._api)
+
+    @cached_property
+    def apis(self) -> client.ApisApi:
+        return client.ApisApi(self._api)
+
+    @cached_property
     def custom(self) -> client.CustomObjectsApi:
         return client.CustomObjectsApi(self._api)

@@ -13,9 +13,11 @@ from tasks.model.knob import Dial
 from tasks.model.target import Target
 from tasks.systems.kubernetes.client import Cluster
 from tasks.systems.kubernetes.ownership import owner
+from tasks.systems.kubernetes.permissions import Permission
 from tasks.systems.kubernetes.scaling import DEPLOYMENT, with_conflicts
-from tasks.systems.kubernetes.surroundings import around
+from tasks.systems.kubernetes.surroundings import READ_BUDGETS, around
 from tasks.systems.kubernetes.workloads import (
+    READ_DEPLOYMENTS,
     RESTARTED_AT,
     Deployment,
     EnvSource,
@@ -24,6 +26,10 @@ from tasks.systems.kubernetes.workloads import (
     wait_for_rollout,
 )
 
+READ_SETTING = (*READ_DEPLOYMENTS, Permission("v1", "configmaps", "get"))
+RESTART = (*READ_DEPLOYMENTS, *READ_BUDGETS, Permission("apps/v1", "deployments", "patch"))
+"""A rollout, and a setting that the Deployment itself holds."""
+SET = (*READ_SETTING, *RESTART, Permission("v1", "configmaps", "patch"))
 CONFIGMAP = "configmap"
 _VALUE = "value"
 

@@ -12,7 +12,11 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.utils.quantity import parse_quantity
 
 from tasks.systems.kubernetes.client import Cluster
+from tasks.systems.kubernetes.permissions import Permission
 
+LIST_PODS = (Permission("v1", "pods", "list"),)
+READ_LOGS = (*LIST_PODS, Permission("v1", "pods/log", "get"))
+READ_USAGE = (Permission("metrics.k8s.io/v1beta1", "pods", "list"),)
 _LOG_BYTES = 2_000_000
 
 

@@ -19,11 +19,22 @@ from tasks.model.knob import Dial, Knob
 from tasks.model.target import Target
 from tasks.systems.kubernetes.client import Cluster
 from tasks.systems.kubernetes.ownership import owner
-from tasks.systems.kubernetes.surroundings import around
-from tasks.systems.kubernetes.workloads import Deployment, read_deployment
+from tasks.systems.kubernetes.permissions import Permission
+from tasks.systems.kubernetes.surroundings import READ_BUDGETS, around
+from tasks.systems.kubernetes.workloads import READ_DEPLOYMENTS, Deployment, read_deployment
 
 DEPLOYMENT, AUTOSCALER, BOUNDS = "deployment", "autoscaler", "bounds"
 REPLICAS, MINIMUM, MAXIMUM = "replicas", "minReplicas", "maxReplicas"
+READ_AUTOSCALERS = (Permission("autoscaling/v1", "horizontalpodautoscalers", "list"),)
+SCALE = (
+    *READ_DEPLOYMENTS,
+    *READ_AUTOSCALERS,
+    *READ_BUDGETS,
+    Permission("apps/v1", "deployments/scale", "patch"),
+    Permission("autoscaling/v1", "horizontalpodautoscalers", "get"),
+    Permission("autoscaling/v1", "horizontalpodautoscalers", "patch"),
+)
+"""What it takes to change the number of pods, with or without an autoscaler."""
 _POLL = 0.5
 
 

@@ -9,7 +9,10 @@ from kubernetes.client.exceptions import ApiException
 
 from tasks.model.change import Surroundings
 from tasks.systems.kubernetes.client import Cluster
+from tasks.systems.kubernetes.permissions import Permission
 from tasks.systems.kubernetes.workloads import Deployment
+
+READ_BUDGETS = (Permission("policy/v1", "poddisruptionbudgets", "list"),)
 
 
 def around(cluster: Cluster, deployment: Deployment, owned_by: str, *, rolls_out: bool) -> Surroundings:

@@ -14,7 +14,9 @@ from kubernetes.client import V1Container
 from tasks.model.change import NotInEffect, PreconditionFailed
 from tasks.systems.kubernetes.client import Cluster
 from tasks.systems.kubernetes.ownership import owner
+from tasks.systems.kubernetes.permissions import Permission
 
+READ_DEPLOYMENTS = (Permission("apps/v1", "deployments", "get"),)
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 _POLL = 0.5
 

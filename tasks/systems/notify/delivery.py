@@ -59,6 +59,24 @@ def check_address(url: SecretStr, what: str) -> None:
         raise ValueError(f"{what} is no http or https address")
 
 
+def reach(url: str, timeout: float = 5.0) -> int:
+    """The status of whatever the receiver's host answers: it is asked for its front page, so nothing is posted, and
+    nothing of the address but the host is sent.
+
+    Raises:
+        httpx.TransportError: no answer.
+        httpx.UnsupportedProtocol: the proxy of the environment is no address.
+    """
+    address = httpx.URL(url)
+    front = httpx.URL(scheme=address.scheme, host=address.host, port=address.port, path="/")
+    request = httpx.Request("GET", front, headers={"User-Agent": "prefect-runbooks"})
+    request.extensions = {"timeout": httpx.Timeout(timeout).as_dict()}
+    with httpx.HTTPTransport(verify=trusted(), proxy=_proxy(address)) as transport:
+        response = transport.handle_request(request)
+        response.close()
+    return response.status_code
+
+
 def post(url: SecretStr, content: Mapping[str, object], timeout: float, token: SecretStr | None = None) -> Answer:
     """Posts JSON; secrets may stand in it as they are. The token is sent as a bearer token.
 

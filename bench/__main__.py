@@ -1,0 +1,65 @@
+"""`./dev bench`: measures, and prints a table or JSON with the facts of the machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import cyclopts
+import prefect
+import psutil
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from bench import intake
+from deployments.cli.output import Exit, Json, print_json, print_table
+from tasks.version import code_version
+
+app = cyclopts.App(
+    name="./dev bench",
+    help="Measure how quick it is, beside the alternative in the same run.",
+    result_action="return_value",
+    version_flags=[],
+)
+
+
+def machine() -> dict[str, str | int | float]:
+    """What the figures were measured on."""
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "code": code_version(),
+        "python": platform.python_version(),
+        "prefect": prefect.__version__,
+        "cores": os.cpu_count() or 0,
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "load_before": round(os.getloadavg()[0], 2),
+    }
+
+
+@app.command(name="intake")
+def measure_intake(
+    *,
+    alerts: Annotated[int, Parameter(help="Alerts in each burst.", validator=Number(gte=8))] = 5_000,
+    rate: Annotated[float, Parameter(help="Alerts per second in the steady stream.", validator=Number(gt=0))] = 100,
+    seconds: Annotated[float, Parameter(help="Length of the steady stream.", validator=Number(gte=2))] = 20,
+    json: Json = False,
+) -> int:
+    """How many alerts the intake takes, beside Prefect's own door for events."""
+    facts = machine()
+    result = intake.measure(alerts, rate, seconds)
+    if json:
+        print_json({"machine": facts, "ratios": result.ratios, **asdict(result)})
+        return Exit.FINE
+    print_table(("figure", "value", ""), intake.table(result), empty="Nothing was measured.")
+    print_table(("machine", ""), [(name, str(value)) for name, value in facts.items()], empty="")
+    return Exit.FINE
+
+
+if __name__ == "__main__":
+    os.chdir(Path(__file__).resolve().parent.parent)
+    sys.exit(int(app() or 0))

@@ -1,0 +1,70 @@
+"""Work pools: whether they take runs, and whether a worker is online to start them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
+
+from deployments.doctor.finding import Finding, Health, Kind, fine
+
+_WAITING = "runs are made and wait for ever"
+
+MISSING = Kind(
+    "pool-missing",
+    Health.BROKEN,
+    "nothing can be deployed, and no run starts",
+    "prefect work-pool create {pool} --type process",
+)
+PAUSED = Kind("pool-paused", Health.BROKEN, _WAITING, "prefect work-pool resume {pool}")
+QUEUE_PAUSED = Kind("queue-paused", Health.BROKEN, _WAITING, "prefect work-queue resume {queue} --pool {pool}")
+LIMITED = Kind("pool-limited-to-nothing", Health.BROKEN, _WAITING, "prefect work-pool clear-concurrency-limit {pool}")
+NO_WORKER = Kind("no-worker", Health.BROKEN, _WAITING, "prefect worker start --pool {pool}")
+KINDS = (MISSING, PAUSED, QUEUE_PAUSED, LIMITED, NO_WORKER)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A work pool that exists; `workers` have their status by name."""
+
+    type: str
+    paused: bool = False
+    limit: int | None = None
+    paused_queues: tuple[str, ...] = ()
+    workers: Mapping[str, str] | None = None
+
+
+def read(name: str) -> Pool | None:
+    """The pool as the server has it; None where there is none."""
+    with get_client(sync_client=True) as client:
+        try:
+            pool = client.read_work_pool(name)
+        except ObjectNotFound:
+            return None
+        queues = client.read_work_queues(work_pool_name=name)
+        workers = client.read_workers_for_work_pool(name)
+    status = {worker.name: str(worker.status.value if worker.status else "OFFLINE") for worker in workers}
+    paused = tuple(queue.name for queue in queues if queue.is_paused)
+    return Pool(pool.type, pool.is_paused, pool.concurrency_limit, paused, status)
+
+
+def judge(name: str, pool: Pool | None) -> Iterable[Finding]:
+    """Whether runs that go there are started."""
+    what = f"work pool {name}"
+    if pool is None:
+        yield MISSING.found(what, "there is none", pool=name)
+        return
+    if pool.paused:
+        yield PAUSED.found(what, "it is paused", pool=name)
+    for queue in pool.paused_queues:
+        yield QUEUE_PAUSED.found(what, f"its queue {queue} is paused", pool=name, queue=queue)
+    if pool.limit == 0:
+        yield LIMITED.found(what, "its concurrency limit is 0", pool=name)
+    workers = pool.workers or {}
+    online = sorted(worker for worker, status in workers.items() if status == "ONLINE")
+    if online:
+        yield fine(f"workers of {name}", f"online: {', '.join(online)}")
+    else:
+        yield NO_WORKER.found(f"workers of {name}", f"{len(workers)} are known, none is online", pool=name)
