@@ -101,7 +101,7 @@ def test_all_is_fine_and_nothing_is_changed(healthy: World, doctor: Doctor) -> N
     [
         ({"series": Series.model_validate({"running": "tasks_running"})}, {"series-missing", "reading-fails"}),
         ({"prometheus_labels": {"namespace": "typo"}}, {"labels-match-no-series", *UNKNOWN}),
-        ({"alert_labels": {"site": "typo"}}, {"rule-leads-nowhere"}),
+        ({"alert_labels": {"site": "typo"}}, {"rule-leads-nowhere", "watchdog-missing"}),
         ({"context": "viewer"}, {"may-not-write"}),
         ({"context": "viewer", "trust": Trust.PLAN}, {"may-not-write-yet", "trust-stops-short"}),
         ({"redis_url": SecretStr("redis://127.0.0.1:1/0")}, {"reading-fails"}),

@@ -36,7 +36,7 @@ def batches(sites: tuple[str, ...], alerts: int, seed: int) -> list[dict[str, An
 @pytest.mark.parametrize(
     ("targets", "alerts", "killed", "seconds"),
     [
-        pytest.param(6, 120, (INTAKE,), 240, id="small"),
+        pytest.param(6, 120, (INTAKE,), 240, id="small", marks=pytest.mark.prove),
         pytest.param(50, 1000, (INTAKE, SERVER, WORKER), 900, id="large", marks=pytest.mark.prove),
     ],
 )
