@@ -22,7 +22,7 @@ from prefect.states import Crashed
 
 from tasks.aftermath import bury
 from tasks.approval import Choice, wake
-from tasks.escalate import NOBODY, TOLD_ALREADY, Matter, call_who_is_due, tell, tell_who_was_called
+from tasks.escalate import NOBODY, TOLD_ALREADY, Matter, call_who_is_due, tell, tell_who_was_called, was_called
 from tasks.incidents import start_run
 from tasks.ledger import Answer, Approval, Ledger, RunRecord
 from tasks.model.escalation import NoticeKind
@@ -276,7 +276,9 @@ class Watch:
                 self.ledger.now(),
                 {"claim": str(claim.claim), "made": f"{claim.made_at:%Y-%m-%d %H:%M} UTC by run {claim.run[:8]}"},
             )
-            self.ledger.claims.paged([claim.id])
+            # Else it stays on the list, and is called about again.
+            if was_called(self.ledger, matter, NoticeKind.RESTORE_OVERDUE):
+                self.ledger.claims.paged([claim.id])
 
 
 @contextmanager

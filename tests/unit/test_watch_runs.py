@@ -9,11 +9,11 @@ import pytest
 from deployments.intake import watch as module
 from tasks.approval import Choice
 from tasks.ledger import Answer, ClaimState
-from tasks.model.escalation import NoticeKind
+from tasks.model.escalation import Notice, NoticeKind
 from tasks.model.outcome import Outcome, Severity
 from tests.unit.inline import SITE
 from tests.unit.standin import HIGH, SUBJECT
-from tests.unit.watching import MINUTE, Outside, World
+from tests.unit.watching import MINUTE, Notifier, Outside, World
 
 # ---- the dead --------------------------------------------------------------------------------------------------------
 
@@ -211,3 +211,23 @@ def test_a_person_is_called_once_about_what_was_not_given_back_in_time(world: Wo
     (claim,) = world.ledger.claims.of_run(run)
     assert claim.paged_at is not None
     assert claim.state is ClaimState.OPEN
+
+
+def test_an_overdue_restore_is_called_about_until_somebody_was_reached(
+    world: World, outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(notifier: Notifier, notice: Notice) -> str:
+        raise ConnectionError("connection refused")
+
+    run = world.run()
+    world.claims(run, None, due=MINUTE)
+    world.ledger.runs.end(run, Outcome.RECOVERED, "", None)
+    world.later(2 * MINUTE)
+    with monkeypatch.context() as down:
+        down.setattr(Notifier, "send", fails)
+        world.look()
+    assert NoticeKind.RESTORE_OVERDUE not in outside.kinds()
+    world.later(2 * MINUTE)
+    world.look()
+    world.look()
+    assert outside.kinds().count(NoticeKind.RESTORE_OVERDUE) == 1
