@@ -18,7 +18,6 @@ from uuid import UUID
 
 import cyclopts
 from cyclopts import Parameter
-from prefect.client.orchestration import get_client
 from rich.markup import escape
 
 from deployments.cli.output import Exit, err, exit_code, out, print_markdown
@@ -33,6 +32,7 @@ from tasks.model.incident import Incident
 from tasks.model.outcome import Outcome
 from tasks.report import Report, markdown
 from tasks.settings import data_folder
+from tasks.systems.prefect import get_client
 
 FAULT, RUNBOOK = "queue-overload", "high_task_queue_depth"
 _PATIENCE = 90.0

@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import httpx
-from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
 
 from deployments import automations
@@ -25,6 +24,7 @@ from deployments.manifest import ROOT, WORK_POOL
 from lab.model import Webhook
 from lab.processes import Processes
 from tasks.settings import settings
+from tasks.systems.prefect import get_client
 
 SERVER, WORKER, INTAKE = "prefect-server", "worker", "intake"
 START_SECONDS = 180.0  # a new SQLite file costs the server half a minute on a busy machine

@@ -11,7 +11,6 @@ from enum import StrEnum
 from typing import Any, TypeVar
 from uuid import UUID
 
-from prefect.client.orchestration import get_client
 from prefect.exceptions import Pause, PrefectHTTPStatusError
 from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput, keyset_from_base_key
@@ -25,6 +24,7 @@ from tasks.ledger import Answer, Approval, Ledger
 from tasks.plan import Plan, plan_lines
 from tasks.platform import Platform
 from tasks.report import text
+from tasks.systems.prefect import get_client
 
 P = TypeVar("P", bound=Platform)
 F = TypeVar("F")

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 
 from tasks.ledger import Ledger
 from tasks.model.incident import Incident, Raiser
 from tasks.redact import redact
+from tasks.systems.prefect import get_client
 
 OPENED = "runbooks.incident.opened"
 RESOURCE = "runbooks.incident"

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import VariableCreate, VariableUpdate
 from prefect.exceptions import ObjectAlreadyExists
 
 from tasks.ledger import Ledger
 from tasks.settings import settings
+from tasks.systems.prefect import get_client
 
 VARIABLE = "runbooks_ledger"
 NO_LEDGER = "NoLedger"  # the state of a flow that cannot do anything without it

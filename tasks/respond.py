@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from prefect import State
-from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 from prefect.states import Failed
 from pydantic import BaseModel, ValidationError
@@ -34,6 +33,7 @@ from tasks.platform import Platform
 from tasks.runbook import Runbook
 from tasks.settings import settings
 from tasks.sites import SiteBroken, SiteNotFound, load_site, misfit
+from tasks.systems.prefect import get_client
 from tasks.version import code_version
 
 P = TypeVar("P", bound=Platform)

@@ -7,12 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import BlockDocument
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from pydantic import ValidationError
 
 from tasks.platform import Platform
+from tasks.systems.prefect import get_client
 
 P = TypeVar("P", bound=Platform)
 
@@ -50,20 +51,17 @@ def load_site(platform: type[P], name: str) -> P:
         SiteBroken: it does not fit its platform. (The UI does not check all that a platform does.)
     """
     try:
-        found = platform.load(name)
-    except ValueError as error:
-        if not isinstance(error.__cause__, ObjectNotFound):
-            raise
+        with get_client(sync_client=True) as client:
+            document = client.read_block_document_by_name(name, platform.slug())
+    except ObjectNotFound:
         raise SiteNotFound(
             f"there is no site {name!r} of the platform {platform.slug()!r}: save one in the Prefect UI under Blocks, "
             "or with `runbooks sites apply FILE`"
-        ) from error
-    except RuntimeError as error:
-        if not isinstance(error.__cause__, ValidationError):
-            raise
-        raise SiteBroken(_broken(platform, name, error.__cause__)) from None  # the others repeat what was set
-    assert isinstance(found, platform)
-    return found
+        ) from None
+    try:
+        return platform.model_validate(document.data)
+    except ValidationError as error:
+        raise SiteBroken(_broken(platform, name, error)) from None  # it repeats what was set
 
 
 def misfit(error: ValidationError) -> str:

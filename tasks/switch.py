@@ -6,10 +6,9 @@ the UI, and by a file on the worker, which works when nothing else does.
 
 from __future__ import annotations
 
-from prefect.client.orchestration import get_client
-
 from tasks.ledger import Ledger
 from tasks.settings import settings
+from tasks.systems.prefect import get_client
 
 VARIABLE = "runbooks_paused"
 _OFF = ("", "false", "no", "off", "0", "none", "null")

@@ -7,12 +7,12 @@ from datetime import timedelta
 from typing import Annotated
 
 from cyclopts import App, Parameter
-from prefect.client.orchestration import get_client
 
 from deployments import automations
 from deployments.automations import SHORTEST, SILENT_FOR, Told
 from deployments.cli.installation import require_server
 from deployments.cli.output import Exit, Json, UserError, print_json, print_table
+from tasks.systems.prefect import get_client
 
 app = App(name="automations", help="The automations that the triggers of `prefect.yaml` cannot express.")
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 
 import httpx
-from prefect.client.orchestration import get_client
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 
@@ -16,6 +15,7 @@ from tasks.installation import not_another
 from tasks.ledger import Ledger
 from tasks.settings import settings
 from tasks.sites import SiteBroken, choose
+from tasks.systems.prefect import get_client
 
 
 def require_server() -> None:

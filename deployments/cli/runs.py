@@ -10,7 +10,6 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from cyclopts import Parameter
-from prefect.client.orchestration import get_client
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.logging.configuration import setup_logging
@@ -27,6 +26,7 @@ from tasks.model.outcome import Outcome
 from tasks.report import Report, markdown
 from tasks.settings import settings
 from tasks.sites import load_site
+from tasks.systems.prefect import get_client
 
 _POLL = 0.3
 

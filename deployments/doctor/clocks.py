@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-from prefect.client.orchestration import get_client
-
 from deployments.doctor.finding import Finding, Health, Kind, fine
 from deployments.doctor.ledger import opened
 from tasks.model.evidence import UnknownReading
 from tasks.systems.kubernetes.client import Cluster
+from tasks.systems.prefect import get_client
 from tasks.systems.prometheus import Prometheus
 
 TOLERANCE = timedelta(seconds=5)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterId,
@@ -23,6 +23,7 @@ from prefect.utilities.hashing import file_hash
 
 from deployments.doctor.finding import Finding, Health, Kind, fine
 from deployments.manifest import ROOT
+from tasks.systems.prefect import get_client
 
 DEPLOY = "prefect --no-prompt deploy --name {deployment}"
 LATE = timedelta(minutes=5)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
-from prefect.client.orchestration import get_client
 from sqlalchemy.engine import make_url
 
 from deployments.doctor.finding import Finding, Health, Kind, fine
@@ -19,6 +18,7 @@ from tasks import installation
 from tasks.ledger import Ledger, LedgerUnavailable
 from tasks.ledger.database import Database
 from tasks.ledger.schema import VERSION
+from tasks.systems.prefect import get_client
 
 UNUSABLE = Kind(
     "ledger-unusable",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 
 from deployments.doctor.finding import Finding, Health, Kind, fine
+from tasks.systems.prefect import get_client
 
 _WAITING = "runs are made and wait for ever"
 

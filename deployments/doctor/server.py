@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import prefect
-from prefect.client.orchestration import get_client
 from prefect.settings import get_current_settings
 
 from deployments.doctor.finding import Finding, Health, Kind, fine
 from tasks.model.evidence import Unknown
 from tasks.systems.errors import explain
+from tasks.systems.prefect import get_client
 
 NOT_NAMED = Kind(
     "prefect-not-named",

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from prefect.client.orchestration import get_client
 from prefect.events import DeploymentTriggerTypes
 from prefect.events.schemas.automations import Automation, AutomationCore
 from pydantic import TypeAdapter
 
 from deployments.doctor.deployed import DEPLOY, find
 from deployments.doctor.finding import Finding, Health, Kind, fine
+from tasks.systems.prefect import get_client
 
 _LATER = "the incident's event starts no run; the intake's watch starts one a minute later, if an intake runs"
 

@@ -9,12 +9,13 @@ from contextlib import ExitStack
 from contextvars import copy_context
 from datetime import UTC, datetime
 
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 
 from tasks.incidents import announce
 from tasks.ledger import Ledger
 from tasks.model.incident import Incident
 from tasks.systems.errors import explain
+from tasks.systems.prefect import get_client
 
 BATCH = 100  # events in one request
 AGAIN_SECONDS = 1.0

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
-from prefect.client.orchestration import get_client
 from prefect.states import Crashed
 
 from tasks.aftermath import bury
@@ -32,6 +31,7 @@ from tasks.restore import groups, still_going_on
 from tasks.runbook import AnyRunbook
 from tasks.sites import Site
 from tasks.systems.errors import explain
+from tasks.systems.prefect import get_client
 
 EVERY_SECONDS = 2.0
 UNCLAIMED_FOR = timedelta(seconds=60)  # an event that has not led to a run after this is taken for lost

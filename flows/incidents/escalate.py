@@ -12,7 +12,6 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from prefect import State, Task, flow
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Completed, Failed
@@ -25,6 +24,7 @@ from tasks.installation import NO_LEDGER, WrongLedger, our_ledger
 from tasks.ledger import Ledger, LedgerUnavailable
 from tasks.respond import BAD_INPUT
 from tasks.sites import Saved, read_sites
+from tasks.systems.prefect import get_client
 
 NAME = "escalate"
 LOOKS_EVERY = timedelta(seconds=10)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import traceback
+import uuid
 from collections.abc import Iterator
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect.context import SettingsContext, get_settings_context
@@ -19,6 +22,7 @@ from deployments.cli.sites import _unknown
 from flows.message_bus.platform import MessageBus
 from tasks.ledger import Ledger
 from tasks.settings import settings
+from tasks.sites import SiteBroken, load_site
 from tests.unit.ledgers import ledger_file
 
 REFUSED = "http://127.0.0.1:1/api"
@@ -265,6 +269,63 @@ def test_a_file_of_sites_that_does_not_fit(
     error = shell.fails(server.url, "sites", "apply", str(file))
     assert told in error
     assert "hunter2" not in error
+
+
+def saved(name: str, **settings: object) -> dict[str, Any]:
+    """A site as Prefect has it."""
+    ids = {f"block_{what}_id": str(uuid.uuid4()) for what in ("type", "schema")}
+    block_type = {"id": ids["block_type_id"], "name": "Message Bus", "slug": "message-bus"}
+    schema = {"id": ids["block_schema_id"], "checksum": "sha256:1", "block_type_id": ids["block_type_id"]}
+    return {
+        "id": str(uuid.uuid4()),
+        "name": name,
+        "data": settings,
+        "block_type": block_type,
+        "block_schema": schema,
+    } | ids
+
+
+@pytest.fixture
+def two_sites(server: Server) -> Server:
+    """One that fits, and one that somebody saved in the UI, which does not check what PagerDuty needs."""
+    wrong = {"kind": "pagerduty", "level": 0, "address": "hunter2"}
+    sites = saved("prod", namespace="bus", context="c"), saved("old", namespace="bus", contacts=[wrong])
+    server.answers[SITES] = sites
+    server.answers.update({f"{SITES}/name/{site['name']}": site for site in sites})
+    return server
+
+
+WRONG = "the site 'old' does not fit message-bus: contacts.0: Value error, PagerDuty calls somebody for all it is told"
+
+
+def test_a_site_that_does_not_fit_keeps_no_other_from_being_used(two_sites: Server, shell: Shell) -> None:
+    code, out, error = shell.run(two_sites.url, "sites", "--json")
+    assert (code, [site["name"] for site in json.loads(out)]) == (1, ["prod"])
+    assert error.startswith(WRONG)
+    assert "hunter2" not in error
+    code, out, error = shell.run(two_sites.url, "rules", "prod", "--json")
+    assert (code, error) == (0, "")
+    assert json.loads(out)["groups"][0]["rules"][0]["alert"] == "HighTaskQueueDepth"
+
+
+@pytest.mark.parametrize(
+    "words", [("rules",), ("plan", "high_task_queue_depth", "--site"), ("run", "high_task_queue_depth", "--site")]
+)
+def test_a_site_that_does_not_fit_is_told(two_sites: Server, shell: Shell, words: tuple[str, ...]) -> None:
+    error = shell.fails(two_sites.url, *words, "old")
+    assert WRONG in error
+    assert "hunter2" not in error
+
+
+def test_nothing_that_is_set_stands_in_the_error(two_sites: Server) -> None:
+    """Prefect shows the whole chain of errors in the log of a run."""
+    with at(two_sites.url), pytest.raises(SiteBroken) as error:
+        load_site(MessageBus, "old")
+    assert "hunter2" not in "".join(traceback.format_exception(error.value))
+
+
+def test_a_site_that_does_not_fit_can_be_paused(two_sites: Server, shell: Shell) -> None:
+    assert shell.run(two_sites.url, "pause", "--site", "old")[0] == 0
 
 
 def test_every_setting_of_a_site_is_known() -> None:
