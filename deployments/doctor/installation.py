@@ -31,6 +31,7 @@ def in_prefect(url: str) -> Iterator[Look]:
         yield Look(f"deployment {entry['name']}", partial(_deployment, entry))
         if entry.get("triggers"):
             yield Look(f"triggers of {entry['name']}", partial(_triggers, entry))
+    yield Look("automations", _automations)
     for pool in dict.fromkeys(str(entry["work_pool"]["name"]) for entry in entries):
         yield Look(f"work pool {pool}", partial(_pool, pool))
 
@@ -42,6 +43,10 @@ def _deployment(entry: dict[str, Any]) -> Iterable[Finding]:
 
 def _triggers(entry: dict[str, Any]) -> Iterable[Finding]:
     return [finding for trigger in triggers.read(entry) for finding in triggers.judge(trigger)]
+
+
+def _automations() -> Iterable[Finding]:
+    return [finding for told in triggers.read_others() for finding in triggers.judge_other(told)]
 
 
 def _pool(name: str) -> Iterable[Finding]:

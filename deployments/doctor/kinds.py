@@ -34,7 +34,7 @@ SUBJECTS: Mapping[str, tuple[Kind, ...]] = {
     "Ledger": ledger.KINDS,
     "Python and packages": packages.KINDS,
     "Deployments and their schedules": deployed.KINDS,
-    "Triggers": triggers.KINDS,
+    "Triggers and automations": triggers.KINDS,
     "Work pools and workers": pools.KINDS,
     "Alert intake": intake.KINDS,
     "Clocks": clocks.KINDS,

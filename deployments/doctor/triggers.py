@@ -1,4 +1,4 @@
-"""The triggers of the deployments, which Prefect keeps as automations: an incident's event starts its runbook."""
+"""The automations: the triggers of the deployments (an incident's event starts its runbook), and those beside them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from prefect.events import DeploymentTriggerTypes
 from prefect.events.schemas.automations import Automation, AutomationCore
 from pydantic import TypeAdapter
 
+from deployments.automations import Fate, Told, present
 from deployments.doctor.deployed import DEPLOY, find
 from deployments.doctor.finding import Finding, Health, Kind, fine
 
@@ -26,7 +27,15 @@ DIFFERS = Kind(
     "it listens to other events, or starts runs with other parameters, than this code sends and takes",
     DEPLOY,
 )
-KINDS = (MISSING, DISABLED, DIFFERS)
+_DEAD = "a run that dies in silence is left to the intake's watch; where no intake runs, nobody looks after it"
+APPLY = "runbooks automations apply"
+
+NO_AUTOMATION = Kind("automation-missing", Health.BROKEN, _DEAD, APPLY)
+AUTOMATION_OFF = Kind("automation-disabled", Health.DOUBTFUL, _DEAD, "prefect automation resume '{trigger}'")
+AUTOMATION_DIFFERS = Kind(
+    "automation-differs", Health.DOUBTFUL, "runs are taken for dead sooner or later than this code would have it", APPLY
+)
+KINDS = (MISSING, DISABLED, DIFFERS, NO_AUTOMATION, AUTOMATION_OFF, AUTOMATION_DIFFERS)
 
 _SPECS: TypeAdapter[DeploymentTriggerTypes] = TypeAdapter(DeploymentTriggerTypes)
 
@@ -72,5 +81,24 @@ def judge(trigger: Trigger) -> Iterable[Finding]:
         yield DIFFERS.found(what, "the server has it with another content", deployment=deployment)
     elif not any(found.enabled for found in same):
         yield DISABLED.found(what, "it is off", trigger=wanted.name)
+    else:
+        yield fine(what, "on")
+
+
+def read_others() -> list[Told]:
+    """The automations that `prefect.yaml` cannot express."""
+    with get_client(sync_client=True) as client:
+        return present(client)
+
+
+def judge_other(told: Told) -> Iterable[Finding]:
+    """Whether one of those is there, and on."""
+    what = f"automation “{told.name}”"
+    if told.fate is Fate.MISSING:
+        yield NO_AUTOMATION.found(what, "the server has none")
+    elif not told.enabled:
+        yield AUTOMATION_OFF.found(what, "it is off", trigger=told.name)
+    elif told.fate is not Fate.UNCHANGED:
+        yield AUTOMATION_DIFFERS.found(what, f"the server has it {told.fate.value}")
     else:
         yield fine(what, "on")

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from prefect.events.schemas.automations import Automation
 
+from deployments.automations import Fate, Told
 from deployments.doctor import clocks, deployed, intake, ledger, packages, pools, server, sites, triggers
 from deployments.doctor.finding import Finding, Health
 from deployments.manifest import manifest
@@ -174,6 +175,22 @@ OTHER = AS_IT_SHOULD.model_copy(update={"actions": []})
 )
 def test_a_trigger(found: tuple[Automation, ...], expected: set[str]) -> None:
     assert kinds(triggers.judge(triggers.Trigger("high-task-queue-depth", WANTED, found))) == expected
+
+
+DEAD_RUN = Told("runbooks: dead run", Fate.UNCHANGED, enabled=True, what="")
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        (replace(DEAD_RUN, fate=Fate.MISSING, enabled=False), {"automation-missing"}),
+        (replace(DEAD_RUN, enabled=False), {"automation-disabled"}),
+        (replace(DEAD_RUN, fate=Fate.DIFFERENT), {"automation-differs"}),
+        (DEAD_RUN, set()),
+    ],
+)
+def test_an_automation_beside_the_triggers(told: Told, expected: set[str]) -> None:
+    assert kinds(triggers.judge_other(told)) == expected
 
 
 # ---- work pools ----------------------------------------------------------------------------------------------------
