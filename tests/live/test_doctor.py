@@ -103,11 +103,6 @@ def test_all_is_fine_and_nothing_is_changed(healthy: World, doctor: Doctor) -> N
         ({"prometheus_labels": {"namespace": "typo"}}, {"labels-match-no-series", *UNKNOWN}),
         ({"alert_labels": {"site": "typo"}}, {"rule-leads-nowhere", "watchdog-missing"}),
         ({"context": "viewer"}, {"may-not-write"}),
-        ({"context": "viewer", "trust": Trust.PLAN}, {"may-not-write-yet", "trust-stops-short"}),
-        ({"redis_url": SecretStr("redis://127.0.0.1:1/0")}, {"reading-fails"}),
-        ({"orchestration": "orchestrator"}, {"reading-fails", "look-not-made"}),
-        ({"contacts": [], "limits": Limits.model_validate({"changes_per_hour": 0})},
-         {"nobody-to-call", "level-without-contact", "no-changes-allowed"}),
         ({"prometheus_url": "http://127.0.0.1:1"}, {"prometheus-unreachable", "look-not-made", *UNKNOWN}),
     ],
     ids=lambda value: ",".join(value),
@@ -115,6 +110,19 @@ def test_all_is_fine_and_nothing_is_changed(healthy: World, doctor: Doctor) -> N
 def test_a_setting_that_is_wrong(doctor: Doctor, broken: dict[str, Any], expected: set[str]) -> None:
     save(doctor.world, **broken)
     assert doctor.finds() == expected
+
+
+def test_several_settings_at_once(doctor: Doctor) -> None:
+    limits = Limits.model_validate({"changes_per_hour": 0})
+    save(doctor.world, context="viewer", trust=Trust.PLAN, contacts=[], limits=limits, replica_ceiling=4)
+    assert doctor.finds() == {
+        "may-not-write-yet",
+        "trust-stops-short",
+        "nobody-to-call",
+        "level-without-contact",
+        "no-changes-allowed",
+        "ceiling-below-goal",
+    }
 
 
 def test_a_wrong_token(doctor: Doctor, tmp_path: Path) -> None:
