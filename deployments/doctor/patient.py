@@ -31,6 +31,7 @@ from tasks.model.evidence import Probe
 from tasks.model.incident import Raiser
 from tasks.platform import Platform
 from tasks.runbook import AnyRunbook
+from tasks.settings import settings
 from tasks.sites import Site
 from tasks.switch import paused
 from tasks.systems.alertmanager import Alertmanager
@@ -116,7 +117,7 @@ class Patient:
 
     def _pause(self) -> Iterable[Finding]:
         with opened(self.ledger) as ledger:
-            return trust.judge_pause(self.name, paused(ledger, self.name))
+            return trust.judge_pause(self.name, paused(ledger, self.name), settings().pause_file)
 
     # ---- people ----
 
