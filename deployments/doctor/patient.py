@@ -24,6 +24,7 @@ from deployments.doctor.finding import Finding
 from deployments.doctor.ledger import opened
 from deployments.doctor.looks import Look
 from deployments.rules import WATCHDOG
+from deployments.rules import rules as our_rules
 from flows.catalogue import RUNBOOKS
 from tasks.contacts import Channel
 from tasks.model.criterion import Criterion
@@ -31,6 +32,7 @@ from tasks.model.evidence import Probe
 from tasks.model.incident import Raiser
 from tasks.platform import Platform
 from tasks.runbook import AnyRunbook
+from tasks.settings import settings
 from tasks.sites import Site
 from tasks.switch import paused
 from tasks.systems.alertmanager import Alertmanager
@@ -116,7 +118,7 @@ class Patient:
 
     def _pause(self) -> Iterable[Finding]:
         with opened(self.ledger) as ledger:
-            return trust.judge_pause(self.name, paused(ledger, self.name))
+            return trust.judge_pause(self.name, paused(ledger, self.name), settings().pause_file)
 
     # ---- people ----
 
@@ -194,7 +196,11 @@ class Patient:
         return monitoring.judge_alertmanager(self.name, self.platform, monitoring.read_alertmanager(alertmanager))
 
     def _receivers(self, alertmanager: Alertmanager) -> Iterable[Finding]:
-        return receivers.judge(self.name, self.intake, receivers.read(alertmanager))
+        found = receivers.read(alertmanager)
+        rules_of_ours = (rule for group in our_rules(self.platform)["groups"] for rule in group["rules"])
+        alerts = [{"alertname": rule["alert"], **rule["labels"]} for rule in rules_of_ours]
+        told = receivers.judge(self.name, self.intake, found.webhooks)
+        return [*told, *receivers.judge_routes(self.name, self.intake, found, alerts)]
 
     # ---- what a run would do first and last ----
 

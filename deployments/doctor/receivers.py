@@ -13,6 +13,7 @@ import httpx
 import yaml
 
 from deployments.doctor.finding import Finding, Health, Kind, fine
+from deployments.doctor.routes import receivers_of
 from tasks.systems.alertmanager import Alertmanager
 
 _NOT_SENT = "alerts fire and none reaches the intake: only the health check opens incidents"
@@ -47,7 +48,15 @@ NOT_RESOLVED = Kind(
     "incidents stay open when their alerts end, and people go on being called",
     "alertmanager.yml, in that webhook: send_resolved: true",
 )
-KINDS = (NO_RECEIVER, HIDDEN, ELSEWHERE, UNROUTED, NO_TOKEN, NOT_RESOLVED)
+OTHER_ROUTE = Kind(
+    "alert-routed-elsewhere",
+    Health.DOUBTFUL,
+    "with the labels that `runbooks rules` gives it the alert does not reach the intake; labels of its series may lead "
+    "it another way",
+    "alertmanager.yml: a route with receiver: {receiver} and matchers: [{matchers}] above those that take it, with "
+    "continue: true",
+)
+KINDS = (NO_RECEIVER, HIDDEN, ELSEWHERE, UNROUTED, NO_TOKEN, NOT_RESOLVED, OTHER_ROUTE)
 
 _SECRET = "<secret>"  # noqa: S105 - what Alertmanager shows instead of one
 
@@ -75,16 +84,25 @@ class Webhook:
         return not self.hidden and httpx.URL(self.url) == httpx.URL(f"{intake}/alerts")
 
 
-def read(alertmanager: Alertmanager) -> list[Webhook]:
-    """The webhooks of all receivers."""
-    return webhooks(yaml.safe_load(alertmanager.get("/api/v2/status")["config"]["original"]) or {})
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What the receivers of a configuration call, and the route by which all alerts begin."""
+
+    webhooks: tuple[Webhook, ...]
+    route: Mapping[str, Any]
 
 
-def webhooks(configuration: Mapping[str, Any]) -> list[Webhook]:
-    """The webhooks of a configuration."""
-    routed = set(_receivers(configuration.get("route") or {}))
-    everywhere = (configuration.get("global") or {}).get("http_config") or {}
-    return [
+def read(alertmanager: Alertmanager) -> Configuration:
+    """What Alertmanager shows of its configuration."""
+    return configuration_of(yaml.safe_load(alertmanager.get("/api/v2/status")["config"]["original"]) or {})
+
+
+def configuration_of(shown: Mapping[str, Any]) -> Configuration:
+    """The webhooks and the route of a configuration."""
+    route = shown.get("route") or {}
+    routed = set(_receivers(route))
+    everywhere = (shown.get("global") or {}).get("http_config") or {}
+    webhooks = (
         Webhook(
             str(receiver.get("name", "")),
             str(webhook.get("url") or ""),
@@ -92,9 +110,10 @@ def webhooks(configuration: Mapping[str, Any]) -> list[Webhook]:
             bool(webhook.get("send_resolved", True)),
             receiver.get("name") in routed,
         )
-        for receiver in configuration.get("receivers") or ()
+        for receiver in shown.get("receivers") or ()
         for webhook in receiver.get("webhook_configs") or ()
-    ]
+    )
+    return Configuration(tuple(webhooks), route)
 
 
 def _receivers(route: Mapping[str, Any]) -> Iterator[str]:
@@ -112,8 +131,7 @@ def _shows_token(http: Mapping[str, Any]) -> bool:
 def judge(site: str, intake: str, found: Sequence[Webhook]) -> Iterable[Finding]:
     """Whether a webhook leads to the intake, with all that the intake needs. `intake` is its address."""
     what = "Alertmanager's receivers"
-    exact = [webhook for webhook in found if webhook.leads_to(intake)]
-    named = exact or [webhook for webhook in found if webhook.path.rstrip("/").endswith("/alerts")]
+    exact, named = _leading(found, intake)
     if not named:
         hidden = [webhook.receiver for webhook in found if webhook.hidden]
         if hidden:
@@ -135,6 +153,27 @@ def judge(site: str, intake: str, found: Sequence[Webhook]) -> Iterable[Finding]
     yield from faults
     if exact and routed and not faults:
         yield fine(what, f"receiver {routed[0].receiver} leads to {intake}/alerts", site)
+
+
+def _leading(found: Sequence[Webhook], intake: str) -> tuple[list[Webhook], list[Webhook]]:
+    """The webhooks that lead to the intake by this very name, and those that may."""
+    exact = [webhook for webhook in found if webhook.leads_to(intake)]
+    return exact, exact or [webhook for webhook in found if webhook.path.rstrip("/").endswith("/alerts")]
+
+
+def judge_routes(
+    site: str, intake: str, found: Configuration, alerts: Iterable[Mapping[str, str]]
+) -> Iterable[Finding]:
+    """Whether alerts with these labels come to a receiver that leads to the intake, where there is one."""
+    ours = {webhook.receiver for webhook in _leading(found.webhooks, intake)[1] if webhook.routed}
+    told = [(labels, receivers_of(found.route, labels)) for labels in alerts] if ours else []
+    for labels, receivers in told:
+        if not ours & set(receivers):
+            matchers = ", ".join(f'{name}="{value}"' for name, value in labels.items())
+            seen, places = f"it goes to {', '.join(receivers)}", {"receiver": min(ours), "matchers": matchers}
+            yield OTHER_ROUTE.found(f"route of {labels['alertname']}", seen, site, **places)
+    if told and all(ours & set(receivers) for _, receivers in told):
+        yield fine("routes in Alertmanager", f"all {len(told)} alerts go to {', '.join(sorted(ours))}", site)
 
 
 def _faults(site: str, what: str, webhook: Webhook) -> Iterable[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from pathlib import Path
 
 from deployments.doctor.finding import Finding, Health, Kind, fine
 from tasks.model.outcome import Trust
@@ -13,8 +14,8 @@ PAUSED = Kind(
     "automation-paused",
     Health.BROKEN,
     "nothing is written at the site, and nothing given back: runs look and report",
-    "runbooks resume, or runbooks resume --site {site}; or clear the variable runbooks_paused in the Prefect UI; or "
-    "remove the pause file on the worker: whichever it says",
+    "runbooks resume, or runbooks resume --site {site}; prefect variable unset runbooks_paused; rm {file}: by which of "
+    "them it is paused is what was seen",
 )
 STOPS_SHORT = Kind(
     "trust-stops-short",
@@ -61,10 +62,10 @@ OWNED = Kind(
 KINDS = (PAUSED, STOPS_SHORT, FOR_NOBODY, CEILING, CONTRADICTION, NO_CHANGES, FROZEN, OWNED)
 
 
-def judge_pause(site: str, why: str) -> Iterable[Finding]:
-    """Whether the kill switch is on. `why` is empty where it is not."""
+def judge_pause(site: str, why: str, file: Path) -> Iterable[Finding]:
+    """Whether the kill switch is on. `why` is empty where it is not; `file` is the one that pauses this host."""
     what = "kill switch"
-    yield PAUSED.found(what, f"paused {why}", site) if why else fine(what, "off", site)
+    yield PAUSED.found(what, f"paused {why}", site, file=file) if why else fine(what, "off", site)
 
 
 def judge(site: str, platform: Platform, runbooks: Iterable[str], known: Iterable[str], now: datetime) -> list[Finding]:

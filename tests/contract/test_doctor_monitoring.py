@@ -266,4 +266,4 @@ def test_an_alert_that_is_no_sites(monitoring: Monitoring) -> None:
 
 def test_an_alertmanager_that_tells_nobody(monitoring: Monitoring) -> None:
     found = receivers.read(Alertmanager(monitoring.alertmanager_url))
-    assert kinds(receivers.judge("here", "http://127.0.0.1:9087", found)) == {"no-receiver"}
+    assert kinds(receivers.judge("here", "http://127.0.0.1:9087", found.webhooks)) == {"no-receiver"}

@@ -144,7 +144,38 @@ def test_webhooks_as_alertmanager_shows_them() -> None:
           - name: chat
             webhook_configs: [{url: <secret>, send_resolved: false}]
     """)
-    assert receivers.webhooks(shown) == [
+    assert receivers.configuration_of(shown).webhooks == (
         WEBHOOK,
         receivers.Webhook("chat", "<secret>", token=False, resolved=False, routed=False),
-    ]
+    )
+
+
+ALERT = {"alertname": "HighTaskQueueDepth", "severity": "warning", "site": "prod"}
+PAGER = {"receiver": "pager", "matchers": ['severity="warning"']}
+
+
+@pytest.mark.parametrize(
+    ("route", "webhook", "expected"),
+    [
+        ({"receiver": "pager"}, WEBHOOK, {"alert-routed-elsewhere"}),
+        ({"receiver": "runbooks", "routes": [PAGER]}, WEBHOOK, {"alert-routed-elsewhere"}),
+        ({"receiver": "runbooks", "routes": [PAGER]}, replace(WEBHOOK, routed=False), set()),  # which is told elsewhere
+        ({"receiver": "runbooks", "routes": [{**PAGER, "continue": True}]}, WEBHOOK, {"alert-routed-elsewhere"}),
+        (
+            {"receiver": "chat", "routes": [{**PAGER, "continue": True}, {"receiver": "runbooks"}]},
+            WEBHOOK,
+            set(),
+        ),
+        ({"receiver": "runbooks"}, WEBHOOK, set()),
+    ],
+)
+def test_routes(route: dict[str, Any], webhook: receivers.Webhook, expected: set[str]) -> None:
+    found = receivers.Configuration((webhook,), route)
+    assert kinds(receivers.judge_routes("prod", INTAKE, found, [ALERT])) == expected
+
+
+@pytest.mark.parametrize("matcher", ["nonsense", 'a=~"("'])
+def test_a_matcher_that_cannot_be_read_is_not_passed_over(matcher: str) -> None:
+    route = {"receiver": "runbooks", "routes": [{"matchers": [matcher], "receiver": "pager"}]}
+    with pytest.raises(ValueError, match="cannot be read"):
+        list(receivers.judge_routes("prod", INTAKE, receivers.Configuration((WEBHOOK,), route), [ALERT]))

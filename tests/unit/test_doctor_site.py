@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -295,7 +296,7 @@ def test_a_test_notice(said: str | Exception, expected: set[str]) -> None:
     ("why", "expected"), [("by anna since 12:00 UTC: change night", {"automation-paused"}), ("", set())]
 )
 def test_the_kill_switch(why: str, expected: set[str]) -> None:
-    assert kinds(trust.judge_pause("prod", why)) == expected
+    assert kinds(trust.judge_pause("prod", why, Path("PAUSED"))) == expected
 
 
 @pytest.mark.parametrize(
