@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +18,9 @@ import psutil
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from bench import intake
-from deployments.cli.output import Exit, Json, print_json, print_table
+from bench import intake, latency, probes, processes
+from bench.table import Table
+from deployments.cli.output import Exit, Json, out, print_json, print_table
 from tasks.version import code_version
 
 app = cyclopts.App(
@@ -60,6 +63,46 @@ def measure_intake(
     return Exit.FINE
 
 
+@app.command(name="latency")
+def measure_latency(
+    *,
+    trials: Annotated[int, Parameter(help="Alerts for each worker.", validator=Number(gte=1))] = 30,
+    json: Json = False,
+) -> int:
+    """How long from the webhook's call to the first probe of a run, beside the stock worker."""
+    return _show(lambda: latency.measure(trials), json=json)
+
+
+@app.command(name="processes")
+def measure_processes(*, json: Json = False) -> int:
+    """How long each part takes to start, and how much memory its processes take."""
+    return _show(processes.measure, json=json)
+
+
+@app.command(name="probes")
+def measure_probes(
+    *,
+    probes_: Annotated[int, Parameter(name="--probes", help="Probes.", validator=Number(gte=8))] = 400,
+    json: Json = False,
+) -> int:
+    """What Prefect's engine costs for one probe."""
+    return _show(lambda: probes.measure(probes_), json=json)
+
+
+def _show(measure: Callable[[], Table], *, json: bool) -> int:
+    facts = machine()
+    table = measure()
+    facts["load_after"] = round(os.getloadavg()[0], 2)
+    if json:
+        print_json({"machine": facts, **table.as_json()})
+        return Exit.FINE
+    table.show(out)
+    print_table(("machine", ""), [(name, str(value)) for name, value in facts.items()], empty="")
+    return Exit.FINE
+
+
 if __name__ == "__main__":
     os.chdir(Path(__file__).resolve().parent.parent)
+    for signum in (signal.SIGTERM, signal.SIGINT):  # ended from outside, everything is still taken down
+        signal.signal(signum, signal.default_int_handler)
     sys.exit(int(app() or 0))

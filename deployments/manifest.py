@@ -29,7 +29,8 @@ WORK_POOL = "runbooks"
 # nothing that becomes of it starts another one.
 RUNBOOK_TAG, RESTORE_TAG, CHECK_TAG, LIFECYCLE_TAG = "runbook", "restore", "health-check", "lifecycle"
 HEARTBEAT = timedelta(seconds=30)  # the shortest that Prefect takes
-_BEATING = {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(int(HEARTBEAT.total_seconds()))}}
+ENVIRONMENT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(int(HEARTBEAT.total_seconds()))}
+_BEATING = {"env": ENVIRONMENT}
 
 _HEAD = """\
 # Made from the runbooks by `python -m deployments.manifest`. Do not edit: a test holds it against them.

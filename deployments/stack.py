@@ -27,6 +27,8 @@ from tasks.settings import settings
 from tasks.systems.prefect import get_client
 
 SERVER, WORKER, INTAKE = "prefect-server", "worker", "intake"
+STOCK_WORKER = "stock"
+GRACE_SECONDS = 3.0  # what is stopped here is not waited for
 START_SECONDS = 180.0  # a new SQLite file costs the server half a minute on a busy machine
 
 
@@ -105,6 +107,7 @@ class Stack:
             "RUNBOOKS_LEDGER": at.ledger,
             "RUNBOOKS_INTAKE_TOKEN": at.token,
             "RUNBOOKS_PAUSE_FILE": str(self._state / "PAUSED"),
+            "RUNBOOKS_WORKER_FOLDER": str(self._state / "workers"),
             **self._extra,
         }
 
@@ -115,21 +118,30 @@ class Stack:
         self._start(SERVER, ["prefect", "server", "start", "--host", host, "--port", port])
         self._wait("the Prefect server", f"{at.api}/health", SERVER)
 
+    def create_pool(self) -> None:
+        """Creates the work pool."""
+        self._run(["prefect", "work-pool", "create", WORK_POOL, "--type", "process", "--overwrite"])
+
     def deploy(self) -> None:
         """Creates the work pool and deploys everything that `prefect.yaml` names, and the automations beside it."""
-        self._run(["prefect", "work-pool", "create", WORK_POOL, "--type", "process", "--overwrite"])
+        self.create_pool()
         self._run(["prefect", "--no-prompt", "deploy", "--all"])
         with temporary_settings({PREFECT_API_URL: self.addresses.api}), get_client(sync_client=True) as client:
             automations.apply(client)
 
-    def start_worker(self) -> None:
-        """Starts a stock process worker, if none runs, and waits until it asks for work."""
+    def start_worker(self, *, stock: bool = False, options: tuple[str, ...] = ()) -> None:
+        """Starts a worker, if none runs, and waits until it asks for work: ours, or Prefect's own process worker."""
         # Prefect keeps a folder in the temporary one that only its first user may write to.
         temporary = self._state / "tmp"
         temporary.mkdir(exist_ok=True)
-        command = ["prefect", "worker", "start", "--pool", WORK_POOL, "--name", WORKER]
-        self._start(WORKER, command, {"TMPDIR": str(temporary)})
+        ours = ["deployments.cli", "worker", "--name", WORKER, "--grace", f"{GRACE_SECONDS:g}", *options]
+        stocks = ["prefect", "worker", "start", "--pool", WORK_POOL, "--name", STOCK_WORKER]
+        self._start(WORKER, stocks if stock else ours, {"TMPDIR": str(temporary)})
         self._processes.wait("the worker", self._worker_is_online, (WORKER,), START_SECONDS)
+
+    def stop_worker(self) -> None:
+        """Ends the worker in order. Nothing happens if none runs."""
+        self._processes.stop((WORKER,))
 
     def _worker_is_online(self) -> bool:
         workers = f"{self.addresses.api}/work_pools/{WORK_POOL}/workers/filter"
@@ -144,6 +156,17 @@ class Stack:
     def await_intake(self) -> None:
         """Waits until the alert intake answers."""
         self._wait("the alert intake", f"{self.addresses.intake}/health", INTAKE)
+
+    def pid(self, name: str) -> int:
+        """The process of a part.
+
+        Raises:
+            StackError: it does not run.
+        """
+        pid = self._processes.pid(name)
+        if pid is None:
+            raise StackError(f"{name} does not run")
+        return pid
 
     def kill(self, name: str) -> None:
         """Ends one of the processes with SIGKILL, without a word, as a crash would."""

@@ -67,6 +67,11 @@ class Processes:
         identity = self._identity(name)
         return identity is not None and identity.alive()
 
+    def pid(self, name: str) -> int | None:
+        """The process of that name, if it is alive."""
+        identity = self._identity(name)
+        return identity.pid if identity is not None and identity.alive() else None
+
     def stop(self, names: Iterable[str], patience: float = 10.0) -> None:
         """End processes: all are asked to, and who is still there after `patience` seconds is killed."""
         identities = {name: identity for name in names if (identity := self._identity(name)) is not None}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from prefect import State, Task, allow_failure
 from prefect.client.schemas.objects import TaskRun
-from prefect.exceptions import MissingContextError
+from prefect.exceptions import MissingContextError, TerminationSignal
 from prefect.futures import PrefectFuture
 from prefect.logging import get_run_logger
 from prefect.states import Failed
@@ -19,7 +21,7 @@ from prefect.tasks import exponential_backoff
 from tasks import failpoint
 from tasks.facts import LiveFacts
 from tasks.guards import Asked, check
-from tasks.ledger import Busy, Claimant, Ledger
+from tasks.ledger import Busy, Claimant, Ledger, LedgerUnavailable
 from tasks.limits import Allowed
 from tasks.model.change import Change, Diff, Purpose
 from tasks.model.criterion import Criterion, Sample
@@ -40,6 +42,7 @@ F = TypeVar("F")
 T = TypeVar("T")
 
 _TRY_AGAIN = "TryAgain"
+SEE_THROUGH_SECONDS = 20.0  # for a write that is under way; whoever ends a run waits longer before it kills
 USELESS = "no help"  # the kind of the notes that say which options did not help
 
 
@@ -93,7 +96,7 @@ class Case(Generic[P, F]):
     incident: Incident | None
     allowed: Allowed
     facts: LiveFacts
-    deployed: frozenset[str]
+    deployed: Callable[[], Collection[str]]  # the ids of the runbooks that exist here; only a hand-over has to know
     started_at: datetime
     rank: Severity | None = None  # whom the run may take a target from; by default what its runbook's severity says
     began: float = field(default_factory=time.monotonic)
@@ -109,6 +112,7 @@ class Case(Generic[P, F]):
     unreadable: str = ""  # why the deciding metric could not be read the last time
     moments: list[tuple[datetime, str]] = field(default_factory=list)
     useless: list[str] = field(default_factory=list)  # options that the quick check found of no help
+    writing: threading.Lock = field(default_factory=threading.Lock)  # held from the last question to the ledger's entry
 
     @property
     def trigger(self) -> Trigger:
@@ -161,6 +165,24 @@ class Case(Generic[P, F]):
         self.facts.held[:] = [*(one for one in self.facts.held if one.target not in wanted), *held]
         if any(had.get(one.target, one.epoch) != one.epoch for one in held):
             raise Refused(Refusal.SUPERSEDED, "another run had the target in between")
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Gives the locks back at the end of the block.
+
+        A run that is told to end in between begins no change any more, and first sees the one through that it is
+        about: the locks are not given back, nor does the process end, between a write and its entry in the ledger.
+        """
+        try:
+            yield
+        except TerminationSignal:
+            self.facts.told_to_end = True
+            if self.writing.acquire(timeout=SEE_THROUGH_SECONDS):
+                self.writing.release()
+            raise
+        finally:
+            with suppress(LedgerUnavailable):  # what is held runs out by itself
+                self.let_go()
 
     def let_go(self) -> None:
         """Gives the locks back."""

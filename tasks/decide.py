@@ -70,9 +70,9 @@ def _verdict(runbook: Runbook[P, F], option: Option[F, P], found: F, platform: P
 
 def decide(case: Case[P, F], found: F, earlier: Earlier) -> Decision:
     """Weighs the options, as a task of the run."""
-    decision = case.follow(
-        "decide", "decide", lambda: weigh(case.runbook, found, case.platform, earlier, case.deployed)
-    )
+    handing_over = isinstance(_triage(case.runbook, found, case.platform), HandOver)
+    deployed = case.deployed() if handing_over else ()
+    decision = case.follow("decide", "decide", lambda: weigh(case.runbook, found, case.platform, earlier, deployed))
     case.decisions.append(decision)
     if isinstance(decision.triage, Healthy):
         case.note("decided", f"nothing to do: {decision.because}")

@@ -45,6 +45,7 @@ class LiveFacts:
     held: list[Held] = field(default_factory=list)
     claims_incident: bool = True  # a restore acts on behalf of an incident that another run had
     pulse: Pulse | None = None
+    told_to_end: bool = False  # by a person in Prefect, or by the worker
 
     def now(self) -> datetime:
         return self.ledger.now()
@@ -67,6 +68,8 @@ class LiveFacts:
         return lock.runbook, lock.severity
 
     def lost(self) -> str:
+        if self.told_to_end:
+            return "this run was told to end"
         if self.pulse is not None and (halted := self.pulse.feel()):
             return halted  # also where nothing was held: what was seen before is no reason to act now
         incident = self.ledger.incidents.get(self.incident) if self.incident else None

@@ -58,14 +58,15 @@ class Making:
         change, ledger = self._planned.change, self._case.ledger
         name = f"{change.target}, {change.field}"
         try:
-            diff = self._write()
-            if not self.reached:
-                self._settle(ChangeState.NOT_NEEDED, "somebody else did it meanwhile")
-                return f"already {diff.before}"
-            assert self._number is not None  # what reached the target was intended first
-            failpoint.reach("applied")
-            ledger.changes.settle(self._number, ChangeState.APPLIED, "")
-            ledger.claims.confirm(self._number)
+            with self._case.writing:
+                diff = self._write()
+                if not self.reached:
+                    self._settle(ChangeState.NOT_NEEDED, "somebody else did it meanwhile")
+                    return f"already {diff.before}"
+                assert self._number is not None  # what reached the target was intended first
+                failpoint.reach("applied")
+                ledger.changes.settle(self._number, ChangeState.APPLIED, "")
+                ledger.claims.confirm(self._number)
             self._case.moments.append((datetime.now(UTC), f"{name}: {diff.after}"))
             self._case.note("changed", f"{name}: {diff}")
             failpoint.reach("settled")

@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import uuid
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+import httpx
 from prefect import State
 from prefect.runtime import flow_run
 from prefect.states import Failed
@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from tasks import failpoint
 from tasks.approval import note_answers
+from tasks.cancellation import noting_cancellation
 from tasks.case import USELESS, Case
 from tasks.conclude import conclude
 from tasks.cut_off import cut_off
@@ -87,19 +88,15 @@ def _work(case: Case[P, F], broken: str) -> State[Any]:
     if case.incident and not case.ledger.incidents.claim(case.incident.id, case.run_id):
         return conclude(case, Ending(Outcome.STEPPED_ASIDE, "another run has this incident"))
     failpoint.reach("claimed")
-    with beating(case.ledger, case.facts, case.lease):
-        try:
-            if case.incident and case.incident.taken_by:
-                ending = Ending(Outcome.STEPPED_ASIDE, f"{case.incident.taken_by} has this incident")
-            else:
-                _call(case)
-                ending = climb(case)
-            if broken and ending.outcome is not Outcome.NOTHING_TO_DO:
-                ending = Ending(Outcome.REFUSED, f"no change is made without a ledger: {broken}", ending.gate)
-            return conclude(case, ending)
-        finally:
-            with suppress(LedgerUnavailable):  # what is held runs out by itself
-                case.let_go()
+    with noting_cancellation(case.ledger, case.run_id), beating(case.ledger, case.facts, case.lease), case.at_work():
+        if case.incident and case.incident.taken_by:
+            ending = Ending(Outcome.STEPPED_ASIDE, f"{case.incident.taken_by} has this incident")
+        else:
+            _call(case)
+            ending = climb(case)
+        if broken and ending.outcome is not Outcome.NOTHING_TO_DO:
+            ending = Ending(Outcome.REFUSED, f"no change is made without a ledger: {broken}", ending.gate)
+        return conclude(case, ending)
 
 
 def _call(case: Case[P, F]) -> None:
@@ -150,7 +147,7 @@ def open_case(runbook: Runbook[P, F], platform: P, ledger: Ledger, request: Requ
         incident=why,
         allowed=platform.allowed(level),
         facts=LiveFacts(ledger, request.site, run, incident, platform.limits.cooldown),
-        deployed=_deployed(),
+        deployed=_deployed,
         started_at=datetime.now(UTC),
     )
     note_answers(ledger, run)
@@ -178,9 +175,15 @@ def open_case(runbook: Runbook[P, F], platform: P, ledger: Ledger, request: Requ
 
 
 def _deployed() -> frozenset[str]:
-    """The ids of the runbooks that are deployed at this Prefect server."""
-    with get_client(sync_client=True) as client:
-        return frozenset(deployment.name.replace("-", "_") for deployment in client.read_deployments())
+    """The ids of the runbooks that are deployed at this Prefect server.
+
+    Where it cannot be asked, none: the run then goes on itself, and changes nothing while Prefect is away.
+    """
+    try:
+        with get_client(sync_client=True) as client:
+            return frozenset(deployment.name.replace("-", "_") for deployment in client.read_deployments())
+    except httpx.HTTPError:
+        return frozenset()
 
 
 def _trust(allowed: Trust, asked: Trust | None) -> Trust:

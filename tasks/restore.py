@@ -89,7 +89,7 @@ def restore_group(ledger: Ledger, run: str, site: Site, group: Group, *, force: 
     case = _case(ledger, run, site, group)
     told: dict[int, Told] = {}
     try:
-        with beating(ledger, case.facts, case.lease):
+        with beating(ledger, case.facts, case.lease), case.at_work():
             case.hold()
             while _round(case, group, told, force=force):
                 time.sleep(site.platform.pace.give_back.total_seconds())
@@ -97,8 +97,6 @@ def restore_group(ledger: Ledger, run: str, site: Site, group: Group, *, force: 
     except Refused as refused:
         case.note("refused", str(refused))
         return [*told.values(), Told(Fate.KEPT, f"claims of {group.runbook.id}", str(refused))]
-    finally:
-        case.let_go()
 
 
 def _case(ledger: Ledger, run: str, site: Site, group: Group) -> AnyCase:
@@ -111,7 +109,7 @@ def _case(ledger: Ledger, run: str, site: Site, group: Group) -> AnyCase:
         incident=None,
         allowed=site.platform.allowed(Trust.ACT),
         facts=LiveFacts(ledger, site.name, run, group.incident, site.platform.limits.cooldown, claims_incident=False),
-        deployed=frozenset(),
+        deployed=frozenset,
         started_at=datetime.now(UTC),
         rank=Severity.INFO,  # any runbook may take the target from a restore
     )

@@ -32,6 +32,10 @@ class Settings(BaseSettings):
         default_factory=lambda: data_folder() / "PAUSED",
         description="While this file exists on a worker, its runs write nothing; its text is the reason",
     )
+    worker_folder: Path = Field(
+        default_factory=lambda: data_folder() / "workers",
+        description="Where workers note which process executes which run",
+    )
     intake_token: SecretStr | None = Field(default=None, description="Bearer token that the alert intake demands")
     last_resort: list[Channel] = Field(
         default_factory=list,

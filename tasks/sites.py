@@ -46,6 +46,9 @@ class Saved:
 def load_site(platform: type[P], name: str) -> P:
     """The saved block of a site.
 
+    It is read as a document: to load it as Prefect's own block would also send an event, for which three more things
+    are asked of the server, just when a run begins.
+
     Raises:
         SiteNotFound: there is none of this name.
         SiteBroken: it does not fit its platform. (The UI does not check all that a platform does.)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 from rich.markup import escape
 
-from deployments.cli import alerts, automations, control, doctor, ground, ledger, runs, serve, show, sites
+from deployments.cli import alerts, automations, control, doctor, ground, ledger, runs, serve, show, sites, worker
 from deployments.cli.installation import refused
 from deployments.cli.output import Exit, UserError, err
 from lab.model import GroundError
@@ -44,6 +44,7 @@ app.command(sites.app)
 app.command(ledger.app)
 app.command(automations.app)
 app.command(ground.app)
+app.command(worker.worker)
 app.command(serve.intake)
 app.command(serve.rules)
 app.command(doctor.role)

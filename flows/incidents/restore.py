@@ -17,6 +17,7 @@ from prefect.states import Failed
 
 from flows.catalogue import PLATFORMS, RUNBOOKS
 from flows.parameters import Site, shown
+from tasks.cancellation import noting_cancellation
 from tasks.conclude import final_state
 from tasks.installation import NO_LEDGER, WrongLedger, our_ledger
 from tasks.ledger import Ledger, LedgerUnavailable, RunRecord
@@ -61,12 +62,13 @@ def restore_site(ledger: Ledger, site: SavedSite, *, force: bool) -> list[Told]:
     begun = datetime.now(UTC)
     ledger.runs.begin(RunRecord(run, NAME, site.name, None, Severity.INFO, Trust.ACT.value, code_version(), begun))
     told: list[Told] = []
-    for group in waiting:
-        why = "" if force else still_going_on(ledger, RUNBOOKS, site, group)
-        if why:
-            told += [Told(Fate.KEPT, f"{c.field} of {c.target}, {c.claim}", why) for c in group.claims]
-        else:
-            told += restore_group(ledger, run, site, group, force=force)
+    with noting_cancellation(ledger, run):
+        for group in waiting:
+            why = "" if force else still_going_on(ledger, RUNBOOKS, site, group)
+            if why:
+                told += [Told(Fate.KEPT, f"{c.field} of {c.target}, {c.claim}", why) for c in group.claims]
+            else:
+                told += restore_group(ledger, run, site, group, force=force)
     ledger.runs.end(run, outcome(told), verdict(told), None)
     create_markdown_artifact(key=f"{NAME}-{site.name}".lower().replace("_", "-"), markdown=report(site.name, told))
     return told

@@ -17,6 +17,7 @@ class Outcome(StrEnum):
     STEPPED_ASIDE = "SteppedAside"
     NOT_RECOVERED = "NotRecovered"
     REFUSED = "Refused"
+    CANCELLED = "Cancelled"
     # How a restore ends, which is no runbook.
     GIVEN_BACK = "GivenBack"
     STILL_NEEDED = "StillNeeded"
@@ -46,6 +47,7 @@ _MEANING = {
     Outcome.STEPPED_ASIDE: "A graver runbook, another run or a person has this incident.",
     Outcome.NOT_RECOVERED: "At least one criterion of recovery does not hold, or cannot be told: a person is needed.",
     Outcome.REFUSED: "The changes that would help were refused by a guard; nothing was changed.",
+    Outcome.CANCELLED: "A person ended this run in Prefect; the timeline and the changes tell how far it had come.",
     Outcome.GIVEN_BACK: "Everything that had been changed for a while is given back.",
     Outcome.STILL_NEEDED: "Some of what was changed for a while is still needed; it is looked at again.",
     Outcome.NOT_GIVEN_BACK: "Something should have been given back and could not be.",

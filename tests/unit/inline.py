@@ -105,7 +105,7 @@ def inline_case(
         incident=incident,
         allowed=platform.allowed(trust),
         facts=LiveFacts(ledger, SITE, run, id, platform.limits.cooldown),
-        deployed=frozenset(),
+        deployed=frozenset,
         started_at=begun,
         rank=rank,
     )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
-from tasks import aftermath, mitigate, respond, restore
+from tasks import aftermath, cancellation, mitigate, respond, restore
 from tasks.approval import suspend
 from tasks.case import Case
 from tasks.escalate import tell
@@ -54,13 +54,14 @@ def _without_guard(guard: Guard) -> Iterator[None]:
 
 
 def _instead(of: Any, code: str, other: str) -> Callable[[], AbstractContextManager[None]]:
-    """A function or property in which this piece of its code, which it has just once, reads otherwise."""
-    function = of.fget if isinstance(of, property) else of
+    """A function, property or context in which this piece of its code, which it has just once, reads otherwise."""
+    function = of.fget if isinstance(of, property) else inspect.unwrap(of)
     assert isinstance(function, FunctionType)
 
     @contextmanager
     def without() -> Iterator[None]:
-        source = textwrap.dedent(inspect.getsource(function)).removeprefix("@property\n")
+        source = textwrap.dedent(inspect.getsource(function))
+        source = source.removeprefix("@property\n").removeprefix("@contextmanager\n")
         assert source.count(code) == 1, f"{function.__qualname__} has no `{code}` any more, or more than one"
         scratch = dict(function.__globals__)
         kept, lines = function.__code__, source.replace(code, other)
@@ -137,6 +138,21 @@ RULES: tuple[Rule, ...] = (
         "a step is made as a whole or not at all",
         _instead(PlannedStep.ready, "and not self.refusals", ""),
         ("test_mitigate.py::test_one_refused_change_keeps_its_whole_step_from_being_begun",),
+    ),
+    Rule(
+        "a run that is told to end begins no change",
+        _instead(LiveFacts.lost, "if self.told_to_end:", "if False:"),
+        ("test_cancellation.py::test_a_run_that_is_told_to_end_begins_no_change",),
+    ),
+    Rule(
+        "a write under way is seen through before the locks are given back",
+        _instead(Making.attempt, "with self._case.writing:", "if True:"),
+        ("test_cancellation.py::test_a_write_under_way_is_seen_through_before_the_locks_are_given_back",),
+    ),
+    Rule(
+        "a run that a person cancelled is not started again",
+        _instead(cancellation.noting_cancellation, "if _cancelled(run):", "if False:"),
+        ("test_cancellation.py::test_only_a_run_that_a_person_cancelled_is_over",),
     ),
     # -- what must not be done twice --
     Rule(

@@ -254,10 +254,10 @@ def test_an_incident_is_handed_over_only_to_a_runbook_that_is_there(way: Climb) 
     case, ending = way.run(graver)
     assert ending.outcome is Outcome.RECOVERED, "nobody else would do it"
     case = inline_case(way.environment, runbook=graver)
-    case.deployed = frozenset({"critical_waiting"})
+    case.deployed = lambda: {"critical_waiting"}
     assert way.go_on(case) == Ending(Outcome.STEPPED_ASIDE, "critical_waiting takes over: 960 wait")
     cause = inline_case(way.environment, runbook=triaged(HandOver("redis", "Redis is down", "cause")))
-    cause.deployed = frozenset({"redis"})
+    cause.deployed = lambda: {"redis"}
     assert way.go_on(cause) == Ending(Outcome.DEFERRED, "left to redis: Redis is down")
 
 
@@ -271,7 +271,7 @@ def test_a_run_that_has_begun_steps_aside_when_it_gets_graver(way: Climb) -> Non
     way.checks = [NO]
     platform = way.platform()
     case = inline_case(way.environment, runbook=replace(NEVER_ASKS, triage=gets_graver), platform=platform)
-    case.deployed = frozenset({"critical_waiting"})
+    case.deployed = lambda: {"critical_waiting"}
     assert way.go_on(case) == Ending(Outcome.STEPPED_ASIDE, "critical_waiting takes over: 960 wait")
     assert values(case) == (5, 3), "no further option, and nothing is taken back"
     assert claims(case) == [("at least 5", ClaimState.OPEN)]

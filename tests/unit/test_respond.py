@@ -154,6 +154,7 @@ STATES = {
     Outcome.STEPPED_ASIDE: "CANCELLED",
     Outcome.NOT_RECOVERED: "FAILED",
     Outcome.REFUSED: "FAILED",
+    Outcome.CANCELLED: "CANCELLED",
     Outcome.GIVEN_BACK: "COMPLETED",
     Outcome.STILL_NEEDED: "COMPLETED",
     Outcome.NOT_GIVEN_BACK: "FAILED",

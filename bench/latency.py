@@ -1,0 +1,147 @@
+"""How long it takes from the webhook's call to the first probe of a recorded run, through Prefect's automation.
+
+Each trial posts one alert to the intake while the system is healthy, so the run diagnoses and changes nothing. Our
+worker and the stock process worker are measured one after the other, on the same installation.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+import httpx
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+from bench.installation import Installation, installed
+from bench.table import Measured, Table
+from deployments.practice import LABELS
+from tasks.ledger import RunRecord
+from tasks.model.incident import Incident
+from tasks.systems.prefect import get_client
+
+TITLE = "latency: from the webhook's call, in milliseconds"
+WORKERS = {"ours": False, "stock process worker": True}
+STEPS = ("answered", "event sent", "run created", "run taken", "run running", "case opened", "first probe")
+SETTLE_SECONDS = 1.5  # between two trials
+PATIENCE_SECONDS = 120.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """When each step was over, in milliseconds after the webhook's call."""
+
+    steps: tuple[float, ...]
+
+
+def measure(trials: int) -> Table:
+    """Both workers, so many trials each, after one that warms up."""
+    columns = []
+    with installed() as at:
+        for name, stock in WORKERS.items():
+            at.stack.start_worker(stock=stock)
+            all_trials = [trial(at) for _ in range(trials + 1)][1:]
+            at.stack.stop_worker()
+            columns.append(
+                [
+                    Measured(step, "ms", tuple(one.steps[place] for one in all_trials), name)
+                    for place, step in enumerate(STEPS)
+                ]
+            )
+    return Table(TITLE, tuple(one for column in columns for one in column), compared_with="stock process worker")
+
+
+@contextmanager
+def trial_run(at: Installation) -> Iterator[None]:
+    """A run for one alert: started before the block, and over after it."""
+    incident = post(at, datetime.now(UTC))
+    yield
+    wait_for("the end of the incident", lambda: _resolved(at, incident))
+
+
+def trial(at: Installation) -> Trial:
+    """Posts one alert and follows it until its run has ended."""
+    time.sleep(SETTLE_SECONDS)
+    called = datetime.now(UTC)
+    incident = post(at, called)
+    answered = datetime.now(UTC)
+    known = wait_for("the end of the incident", lambda: _resolved(at, incident))
+    run = known.claimed_by or ""
+    record = wait_for("the end of the run", lambda: _ended(at, run))
+    with get_client(sync_client=True) as client:
+        flow_run = client.read_flow_run(UUID(run))
+        states = {state.name: state.timestamp for state in reversed(client.read_flow_run_states(UUID(run)))}
+        which = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(run)]))
+        probes = wait_for(
+            "the record of its probes",
+            lambda: (
+                [
+                    task.start_time
+                    for task in client.read_task_runs(flow_run_filter=which)
+                    if task.name.startswith("diagnose") and task.start_time
+                ]
+                or None
+            ),
+        )
+    assert known.announced_at is not None
+    assert flow_run.created is not None
+    moments = (
+        answered,
+        known.announced_at,
+        flow_run.created,
+        states["Pending"],
+        states["Running"],
+        record.started_at,
+        min(probes),
+    )
+    return Trial(tuple((moment - called).total_seconds() * 1000 for moment in moments))
+
+
+def post(at: Installation, now: datetime) -> str:
+    """Calls the intake's webhook as Alertmanager would; returns the incident's id."""
+    alert = {
+        "status": "firing",
+        "labels": {"alertname": "HighTaskQueueDepth", **LABELS},
+        "startsAt": now.isoformat(),
+        "fingerprint": now.isoformat(),
+    }
+    answer = httpx.post(
+        f"{at.at.intake}/alerts",
+        json={"version": "4", "alerts": [alert]},
+        headers={"Authorization": f"Bearer {at.at.token}"},
+        timeout=30,
+    )
+    handled: dict[str, Any] = answer.raise_for_status().json()["alerts"][0]
+    assert handled["fate"] == "opened", handled
+    return str(handled["incident"])
+
+
+def _ended(at: Installation, run: str) -> RunRecord | None:
+    record = at.ledger.runs.get(run)
+    return record if record and record.ended_at else None
+
+
+def _resolved(at: Installation, incident: str) -> Incident | None:
+    found = at.ledger.incidents.get(incident)
+    return found if found and found.resolved_at else None
+
+
+def wait_for(what: str, look: Callable[[], T | None]) -> T:
+    """The first answer that is not None.
+
+    Raises:
+        TimeoutError: there is none in time.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        found = look()
+        if found is not None:
+            return found
+        time.sleep(0.05)
+    raise TimeoutError(f"{what}: not within {PATIENCE_SECONDS:g} s")
