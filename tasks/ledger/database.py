@@ -5,6 +5,9 @@ Everything that differs between the two is here: how a connection is made, how a
 
 from __future__ import annotations
 
+import random
+import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -170,13 +173,27 @@ def _sqlite(address: URL, clock: Clock) -> sa.Engine:
         connection.create_function("ledger_now", 1, lambda shift: _as_stored(clock() + timedelta(seconds=shift)))
         cursor = connection.cursor()
         # Write-ahead log, so that readers never block the writer; every commit reaches the disk.
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        _write_ahead(cursor)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
     sa.event.listen(engine, "connect", connected)
     sa.event.listen(engine, "begin", _begin)
     return engine
+
+
+def _write_ahead(cursor: sqlite3.Cursor) -> None:
+    """Several that open a new file at once get in each other's way, and for this SQLite does not wait by itself."""
+    deadline = time.monotonic() + _WAIT
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(random.uniform(0.01, 0.05))  # noqa: S311, so that they do not meet again
 
 
 def _prepare_folder(folder: Path) -> None:

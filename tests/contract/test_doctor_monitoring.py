@@ -89,7 +89,7 @@ def test_a_series_that_only_the_pods_have(monitoring: Monitoring) -> None:
     """Prometheus scrapes none of them: what they export it does not have."""
     export(monitoring)
     monitoring.scrape([])
-    monitoring.await_query(f'count({{namespace="{OURS}"}})')
+    monitoring.await_query(f'count(up{{namespace="{OURS}"}})')
     assert set(seen(monitoring, monitoring.site())) == {"series-not-scraped"}
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -100,6 +102,19 @@ def test_one_of_many_hosts_makes_the_tables(url: str) -> None:
             return ledger.identity
 
     assert len(set(at_once(6, identity))) == 1
+
+
+def test_a_new_file_is_opened_while_another_host_writes_its_first_table(tmp_path: Path) -> None:
+    """SQLite itself does not wait for the other one, when it is asked for its write-ahead log."""
+    path = tmp_path / "ledger.db"
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("CREATE TABLE incident (id VARCHAR)")
+        other.execute("BEGIN IMMEDIATE")
+        over = threading.Timer(0.3, lambda: other.execute("ROLLBACK"))
+        over.start()
+        with closing(Database(f"sqlite:///{path}")) as ours, ours.reading() as tx:
+            assert tx.execute(sa.text("PRAGMA journal_mode")).scalar_one() == "wal"
+        over.join()
 
 
 def test_a_ledger_that_is_up_to_date_is_opened_without_alembic(url: str) -> None:
