@@ -124,6 +124,14 @@ class World:
                 if ours and process.status() == psutil.STATUS_STOPPED:
                     process.send_signal(signal.SIGCONT)
 
+    def bring_back(self) -> None:
+        """Starts what an earlier test killed and, because it failed, did not start again."""
+        self.wake_all()
+        self.stack.start_server()
+        self.stack.start_worker()
+        self.stack.start_intake()
+        self.stack.await_intake()
+
     @property
     def pause_file(self) -> Path:
         """The file that stops all automation of this installation."""
@@ -237,6 +245,7 @@ def _pause_the_health_check() -> None:
 def healthy(world: World, request: pytest.FixtureRequest) -> World:
     """The world with nothing broken, no incident open, nothing claimed, and nobody called. Of the runbooks only the
     one that the module is about (`RUNBOOK`) may act."""
+    world.bring_back()
     world.fail_plan.unlink(missing_ok=True)
     world.fail_plan.with_suffix(world.fail_plan.suffix + ".hit").unlink(missing_ok=True)
     world.end_forced_alerts()
