@@ -115,7 +115,7 @@ class Stack:
         """Starts the Prefect server, if it does not run, and waits until it answers."""
         at = self.addresses
         host, port = at.prefect.removeprefix("http://").split(":")
-        self._start(SERVER, ["prefect", "server", "start", "--host", host, "--port", port])
+        self._start(SERVER, ["deployments.server", "--host", host, "--port", port])
         self._wait("the Prefect server", f"{at.api}/health", SERVER)
 
     def create_pool(self) -> None:

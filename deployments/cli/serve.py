@@ -1,8 +1,10 @@
-"""`runbooks intake` and `runbooks rules`: what runs beside Prefect, and what Prometheus is told."""
+"""`runbooks server`, `runbooks intake`, `runbooks rules`: Prefect, what runs beside it, what Prometheus is told."""
 
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from typing import Annotated
 
 import uvicorn
@@ -23,6 +25,13 @@ from tasks.sites import choose
 PORT = 9087
 PREFECT_WITHIN_SECONDS = 15.0
 MOST_CONNECTIONS = 200  # what comes on top is answered with 503: the sender keeps its alerts and comes again
+
+
+def server(
+    *options: Annotated[str, Parameter(allow_leading_hyphen=True, help="Those of `prefect server start`.")],
+) -> int:
+    """Serve Prefect's API and UI, as `prefect server start` does; but on SQLite it does not stand still under load."""
+    os.execv(sys.executable, [sys.executable, "-m", "deployments.server", *options])  # noqa: S606, it needs no shell
 
 
 def intake(

@@ -54,7 +54,7 @@ NOT_KEPT = Kind(
     "schedule-not-kept",
     Health.BROKEN,
     "the schedule is on and no run is planned: the server's scheduler is dead (with SQLAlchemy from 2.1 on it is)",
-    "./dev install on the server's host, and restart it: prefect server start",
+    "./dev install on the server's host, and restart it: runbooks server",
 )
 RUNS_LATE = Kind(
     "runs-late",

@@ -23,7 +23,7 @@ UNREACHABLE = Kind(
     "prefect-unreachable",
     Health.BROKEN,
     "no run starts and no change is begun; only the intake still calls people",
-    "prefect server start, or set PREFECT_API_URL to the server that runs",
+    "runbooks server, or set PREFECT_API_URL to the server that runs",
 )
 VERSIONS_DIFFER = Kind(
     "prefect-versions-differ",

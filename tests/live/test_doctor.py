@@ -237,7 +237,7 @@ def test_where_nothing_answers(world: World) -> None:
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert "Connection refused" in done.stdout
-    assert "prefect server start" in done.stdout
+    assert "runbooks server" in done.stdout
     environment.pop("PREFECT_API_URL")
     unnamed = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
     assert unnamed.returncode == 1, unnamed.stderr
