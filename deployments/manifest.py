@@ -16,8 +16,8 @@ import yaml
 from flows.catalogue import FLOWS, RUNBOOKS
 from flows.checks.health_check import INTERVAL, health_check
 from flows.incidents.escalate import escalate
+from flows.incidents.restore import AT_ONCE, restore
 from flows.incidents.restore import INTERVAL as RESTORE_INTERVAL
-from flows.incidents.restore import restore
 from tasks.incidents import OPENED, RESOURCE
 from tasks.runbook import AnyRunbook
 
@@ -101,8 +101,9 @@ def _restore() -> dict[str, Any]:
         "work_pool": _pool(),
         "parameters": {"site": ""},
         "schedules": [{"interval": int(RESTORE_INTERVAL.total_seconds()), "active": True}],
-        # One at a time: two would take each other's locks.
-        "concurrency_limit": {"limit": 1, "collision_strategy": "CANCEL_NEW"},
+        # Those that the watch starts, and one more: the ledger's locks keep two from the same target, and what is
+        # cancelled comes again.
+        "concurrency_limit": {"limit": AT_ONCE + 1, "collision_strategy": "CANCEL_NEW"},
     }
 
 

@@ -19,6 +19,7 @@ from uuid import UUID
 
 from prefect.states import Crashed
 
+from deployments.intake.giving_back import GivingBack
 from tasks.aftermath import bury
 from tasks.approval import Choice, wake
 from tasks.escalate import NOBODY, TOLD_ALREADY, Matter, call_who_is_due, tell, tell_who_was_called, was_called
@@ -27,7 +28,6 @@ from tasks.ledger import Answer, Approval, Ledger, RunRecord
 from tasks.model.escalation import NoticeKind
 from tasks.model.incident import Incident
 from tasks.model.outcome import Outcome
-from tasks.restore import groups, still_going_on
 from tasks.runbook import AnyRunbook
 from tasks.sites import Site
 from tasks.systems.errors import explain
@@ -56,6 +56,9 @@ class Watch:
     _started: set[str] = field(default_factory=set)  # spares the server what it would fold anyway
     _over: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.giving_back = GivingBack(self.ledger, self.runbooks)
 
     def start(self) -> None:
         """Looks every two seconds, in two threads: a Prefect server that hangs must not keep people from being
@@ -244,18 +247,7 @@ class Watch:
     # ---- giving back ----
 
     def _give_back(self, sites: Mapping[str, Site]) -> None:
-        """Claims that no run needs any more and no open incident explains: a restore looks at them."""
-        for site in sites.values():
-            with _logged(f"site {site.name}"):
-                self._give_back_at(site)
-
-    def _give_back_at(self, site: Site) -> None:
-        waiting = groups(self.ledger, self.runbooks, site.name)
-        if self.ledger.runs.under_way("restore", site.name):
-            return
-        if any(not still_going_on(self.ledger, self.runbooks, site, group) for group in waiting):
-            turn = int(self.ledger.now().timestamp() / site.platform.pace.look_back_seconds)
-            start_run("restore", {"site": site.name}, f"restore:{site.name}:{turn}")
+        self.giving_back.look(sites.values())
 
     def _call_about_overdue(self, sites: Mapping[str, Site]) -> None:
         """What should have been given back by now."""

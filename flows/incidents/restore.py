@@ -29,6 +29,7 @@ from tasks.sites import SiteBroken, SiteNotFound, choose
 from tasks.version import code_version
 
 INTERVAL = timedelta(minutes=5)
+AT_ONCE = 3  # restores that the watch has at work; the deployment's limit leaves room for the schedule's
 NAME = "restore"
 
 

@@ -89,11 +89,11 @@ class Runs:
             waiting = runs.select().where(_lives, runs.c.waits_for.is_not(None)).order_by(runs.c.started_at)
             return [_run(row) for row in tx.execute(waiting)]
 
-    def under_way(self, runbook: str, site: str) -> bool:
-        """Whether a run of this kind is at work at a site."""
-        found = sa.select(runs.c.id).where(_lives, runs.c.runbook == runbook, runs.c.site == site).limit(1)
+    def sites_of(self, runbook: str) -> frozenset[str]:
+        """The sites at which a run of this kind is at work."""
+        found = sa.select(runs.c.site).where(_lives, runs.c.runbook == runbook).distinct()
         with self._database.reading() as tx:
-            return tx.execute(found).one_or_none() is not None
+            return frozenset(tx.execute(found).scalars())
 
     def note(self, run: str, kind: str, text: str) -> Note:
         """Adds a line to the run's timeline, secrets removed."""

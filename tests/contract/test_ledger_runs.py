@@ -89,9 +89,8 @@ def test_who_waits_and_who_is_at_work_is_known(ledger: Ledger) -> None:
     ledger.runs.wait("waits", "a plan")
     ledger.runs.end("ended", Outcome.OBSERVED, "", {})
     assert [found.id for found in ledger.runs.suspended()] == ["waits"]
-    assert ledger.runs.under_way("high_task_queue_depth", "prod")
-    assert not ledger.runs.under_way("high_task_queue_depth", "other")
-    assert not ledger.runs.under_way("restore", "prod")
+    assert ledger.runs.sites_of("high_task_queue_depth") == {"prod"}
+    assert ledger.runs.sites_of("restore") == frozenset()
 
 
 def test_a_run_that_goes_on_waits_no_more_and_lives(place: Place, ledger: Ledger) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from deployments.intake import watch
+from deployments.intake import giving_back, watch
 from tasks import aftermath, contacts
 from tests.unit.ledgers import take_back
 from tests.unit.watching import Notifier, Outside, World
@@ -28,6 +28,7 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Outside:
     """Prefect and the people, instead of those outside."""
     found = Outside()
     monkeypatch.setattr(watch, "start_run", found.start_run)
+    monkeypatch.setattr(giving_back, "start_run", found.start_run)
     monkeypatch.setattr(aftermath, "start_run", found.start_run)
     monkeypatch.setattr(watch, "wake", found.wake)
     monkeypatch.setattr(watch, "_tell_prefect", found.crashed.append)

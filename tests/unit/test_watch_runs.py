@@ -7,10 +7,13 @@ from datetime import timedelta
 import pytest
 
 from deployments.intake import watch as module
+from deployments.intake.giving_back import BEGINS_WITHIN
+from flows.incidents.restore import AT_ONCE
 from tasks.approval import Choice
 from tasks.ledger import Answer, ClaimState
 from tasks.model.escalation import Notice, NoticeKind
 from tasks.model.outcome import Outcome, Severity
+from tasks.sites import Site
 from tests.unit.inline import SITE
 from tests.unit.standin import HIGH, SUBJECT
 from tests.unit.watching import MINUTE, Notifier, Outside, World
@@ -186,6 +189,34 @@ def test_a_restore_is_not_joined_by_another(world: World, outside: Outside) -> N
     world.beats(world.run(runbook="restore"))
     world.look()
     assert outside.started == {}
+
+
+def test_after_a_storm_a_few_sites_at_a_time_are_given_back(world: World, outside: Outside) -> None:
+    """What was started has some time to begin; what is at work counts for as long as it is."""
+    names = [f"site-{number}" for number in range(8)]
+    world.sites[:] = [Site(name, world.platform) for name in names]
+    for name in names:
+        run = world.run(site=name)
+        world.claims(run, None, site=name)
+        world.ledger.runs.end(run, Outcome.RECOVERED, "", None)
+
+    def started() -> list[str]:
+        return [about["site"] for _, about in outside.started.values()]
+
+    world.look()
+    world.look()
+    assert started() == names[:AT_ONCE]
+    at_work = [world.run(runbook="restore", site=name) for name in names[:2]]
+    world.later(BEGINS_WITHIN)
+    for run in at_work:
+        world.beats(run)
+    world.look()
+    assert started() == names[: AT_ONCE + 1], "one has not begun, and is not waited for"
+    for run in at_work:
+        world.ledger.runs.end(run, Outcome.GIVEN_BACK, "", None)
+    world.later(BEGINS_WITHIN)
+    world.look()
+    assert started() == names[: AT_ONCE + 4]
 
 
 def test_what_is_still_needed_is_looked_at_again_later(world: World, outside: Outside) -> None:

@@ -94,10 +94,10 @@ class World:
         found, _ = self.ledger.incidents.open(incident(runbook, **{"started_at": self.clock.now, **other}))
         return found
 
-    def run(self, why: Incident | None = None, runbook: str = HIGH.id, id: str = "") -> str:
+    def run(self, why: Incident | None = None, runbook: str = HIGH.id, id: str = "", site: str = SITE) -> str:
         """A run that has begun, and has claimed the incident."""
         id, about = id or str(uuid.uuid4()), why.id if why else None
-        self.ledger.runs.begin(RunRecord(id, runbook, SITE, about, Severity.WARNING, "act", "1", self.ledger.now()))
+        self.ledger.runs.begin(RunRecord(id, runbook, site, about, Severity.WARNING, "act", "1", self.ledger.now()))
         if why is not None:
             assert self.ledger.incidents.claim(why.id, id)
         return id
@@ -115,13 +115,13 @@ class World:
         )
         self.ledger.runs.wait(run, key)
 
-    def claims(self, run: str, why: Incident | None, due: timedelta = timedelta(hours=4)) -> None:
+    def claims(self, run: str, why: Incident | None, due: timedelta = timedelta(hours=4), site: str = SITE) -> None:
         """The run changed a number, for a while."""
         claimant = Claimant(HIGH.id, Severity.WARNING, self.ledger.now() + due)
         number = self.ledger.changes.intend(
             run,
             why.id if why else None,
-            SITE,
+            site,
             "scale out",
             Purpose.CHANGE,
             Wish(),
