@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from deployments.intake.announce import Announcer
+from deployments.intake.belonging import Belonging
 from deployments.intake.desk import Desk
 from deployments.intake.sitebook import SiteBook
 from deployments.intake.watch import Watch
@@ -24,6 +25,7 @@ class Health:
     """Looks at all parts of one intake."""
 
     ledger: Ledger
+    belonging: Belonging
     book: SiteBook
     desk: Desk
     announcer: Announcer
@@ -46,7 +48,7 @@ class Health:
             self.ledger.writable()
         except LedgerUnavailable as error:
             return str(error)
-        return ""
+        return self.belonging.why
 
     def _watch(self, round_: str) -> str:
         if not self.watch.alive:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 
 from deployments.intake.announce import Announcer
+from deployments.intake.belonging import Belonging
 from deployments.intake.desk import Desk
 from deployments.intake.handle import STRAYS, Fate, Handled, adopt, handle
 from deployments.intake.health import Health, alerting
@@ -40,21 +41,23 @@ class Intake:
         settings: Settings,
         book: SiteBook | None = None,
         announcer: Announcer | None = None,
+        belonging: Belonging | None = None,
     ) -> None:
         self._ledger, self._settings = ledger, settings
         self._by_alert = {runbook.alert: runbook for runbook in runbooks.values()}
         self.book = book or SiteBook(ledger)
         self.announcer = announcer or Announcer(ledger)
+        self.belonging = belonging or Belonging(ledger)
         self.desk = Desk(self._take_in)
         self.watch = Watch(
             ledger,
             runbooks,
             lambda: self.book.sites,
             with_people=[self._look_at_ourselves],
-            with_prefect=[self.book.refresh, self._adopt],
+            with_prefect=[self.belonging.look, self.book.refresh, self._adopt],
             unclaimed_for=timedelta(seconds=settings.unclaimed_seconds),
         )
-        self.health = Health(ledger, self.book, self.desk, self.announcer, self.watch)
+        self.health = Health(ledger, self.belonging, self.book, self.desk, self.announcer, self.watch)
         self.meters = Meters(self.health)
         self.last_resort = LastResort(self._channels)
         self._pinged_at = float("-inf")
@@ -71,6 +74,7 @@ class Intake:
             part.stop()
 
     def _take_in(self, alerts: Sequence[Alert]) -> list[Handled]:
+        self.belonging.require()
         handled = handle(self._ledger, self._by_alert, self.book.addresses, alerts, datetime.now(UTC))
         self._tell(handled)
         return handled

@@ -13,6 +13,7 @@ from prefect import State
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 from prefect.client.schemas.objects import FlowRun
+from prefect.events.schemas.automations import AutomationCore
 from prefect.states import Failed, Scheduled
 
 from deployments import automations
@@ -156,7 +157,7 @@ def test_the_command_keeps_the_automations_as_they_should_be(world: World, comma
     with get_client(sync_client=True) as client:
         (found,) = client.read_automations_by_name(name)
         client.pause_automation(found.id)
-        client.create_automation(found)
+        client.create_automation(AutomationCore.model_validate(found.model_dump(exclude={"id"})))
     assert told("apply") == [(name, "updated", False)], "who switched it off has it off, and the twin is gone"
     assert told("remove") == [(name, "removed", False)]
     assert (told("remove"), told("list")) == ([], [(name, "missing", False)])

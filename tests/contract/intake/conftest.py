@@ -9,17 +9,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
 from deployments.intake.announce import Announcer
 from deployments.intake.app import create_app
+from deployments.intake.belonging import Belonging
 from deployments.intake.intake import Intake
 from deployments.intake.sitebook import SiteBook
 from flows.catalogue import RUNBOOKS
 from flows.message_bus.platform import MessageBus
 from tasks.contacts import Channel
+from tasks.installation import WrongLedger
 from tasks.ledger import Ledger
 from tasks.model.incident import Incident
 from tasks.settings import Settings
@@ -36,6 +39,7 @@ class Prefect:
     sites: list[Site] = field(default_factory=list)
     away: bool = False
     events: list[Incident] = field(default_factory=list)
+    ledger: str = ""  # the identity of the ledger that it knows as the installation's
 
     def read(self) -> Saved:
         self._reach()
@@ -45,9 +49,14 @@ class Prefect:
         self._reach()
         self.events.extend(incidents)
 
+    def compare(self, ledger: Ledger) -> None:
+        self._reach()
+        if self.ledger not in ("", ledger.identity):
+            raise WrongLedger("this is not the ledger of the installation")
+
     def _reach(self) -> None:
         if self.away:
-            raise ConnectionError("connection refused")
+            raise httpx.ConnectError("connection refused")
 
 
 @dataclass(frozen=True)
@@ -61,7 +70,8 @@ class Place:
         ledger = Ledger(self.url)
         book = SiteBook(ledger, self.prefect.read, fresh=0)
         announcer = Announcer(ledger, self.prefect.send)
-        return ledger, Intake(ledger, RUNBOOKS, Settings(ledger=self.url, **settings), book, announcer)
+        belonging = Belonging(ledger, self.prefect.compare)
+        return ledger, Intake(ledger, RUNBOOKS, Settings(ledger=self.url, **settings), book, announcer, belonging)
 
 
 def bus(**settings: Any) -> MessageBus:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,21 @@ def test_without_prefect_alerts_are_kept_and_announced_when_it_is_back(place: Pl
         eventually("announced", lambda: place.prefect.events)
         eventually("well again", lambda: client.get("/health").status_code == 200)
     assert [one.alert for one in place.prefect.events] == ["HighTaskQueueDepth"]
+
+
+def test_an_intake_that_began_without_prefect_finds_out_that_its_ledger_is_another_one(place: Place) -> None:
+    """Where it works, nobody would see to an incident there. What it took before it could know, it cannot give back."""
+    ledger, before = place.intake()
+    with closing(ledger), serve(before):
+        assert place.prefect.sites
+    place.prefect.away = True
+    ledger, intake = place.intake()
+    with closing(ledger), serve(intake) as client:
+        assert client.post("/alerts", json=batch(alert())).status_code == 200
+        place.prefect.ledger, place.prefect.away = "another", False
+        eventually("refused", lambda: client.post("/alerts", json=batch(alert())).status_code == 503)
+        assert "not the ledger" in client.post("/alerts", json=batch(alert())).json()["detail"]
+        assert "not the ledger" in client.get("/live").json()["failing"]["ledger"]
 
 
 def test_what_one_process_left_the_next_one_announces(place: Place) -> None:
@@ -164,7 +180,7 @@ def test_a_full_intake_loses_nothing_of_a_real_alertmanager(place: Place, tmp_pa
         return intake._take_in(alerts)
 
     intake.desk = Desk(slowly, most_waiting=1)
-    intake.health = intake.health.__class__(ledger, intake.book, intake.desk, intake.announcer, intake.watch)
+    intake.health = replace(intake.health, desk=intake.desk)
     port, its = free_port(), free_port()
     app = create_app(intake, SecretStr(TOKEN))
 
