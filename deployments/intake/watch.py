@@ -37,6 +37,7 @@ EVERY_SECONDS = 2.0
 UNCLAIMED_FOR = timedelta(seconds=60)  # an event that has not led to a run after this is taken for lost
 REPLACED_AFTER = timedelta(minutes=5)  # a run that was started and never claimed its incident
 LEFT_TO_OTHERS = (Outcome.DEFERRED, Outcome.STEPPED_ASIDE)
+CALLED_ABOUT_FOR = timedelta(hours=1)  # so long it is tried to reach somebody about a dead run
 CALLED_OFF = 50  # so many of the latest incidents are looked at for whether their pagers have to fall silent
 
 log = logging.getLogger("runbooks.watch")
@@ -91,7 +92,8 @@ class Watch:
 
     def look_for_people(self) -> None:
         """What has to be told to people. It needs the ledger and the channels, nothing else."""
-        self._look("people", (self._call, self._call_off, self._call_about_overdue), self.with_people)
+        duties = (self._call, self._call_off, self._call_about_the_dead, self._call_about_overdue)
+        self._look("people", duties, self.with_people)
 
     def look_for_prefect(self) -> None:
         """What has to be done with Prefect's help."""
@@ -207,6 +209,14 @@ class Watch:
         log.error("run %s of %s gave no sign of life since %s", run.id[:8], run.runbook, run.seen_at)
         bury(self.ledger, self.runbooks.get(run.runbook), site, run)
         _tell_prefect(run.id)
+
+    def _call_about_the_dead(self, sites: Mapping[str, Site]) -> None:
+        """Runs that were buried while nobody could be reached."""
+        for run in self.ledger.runs.crashed_within(CALLED_ABOUT_FOR):
+            runbook, site = self.runbooks.get(run.runbook), sites.get(run.site)
+            if runbook is not None and site is not None:
+                with _logged(f"run {run.id[:8]}"):
+                    bury(self.ledger, runbook, site, run)
 
     # ---- approvals ----
 

@@ -83,6 +83,12 @@ class Runs:
         with self._database.reading() as tx:
             return [_run(row) for row in tx.execute(runs.select().where(*quiet).order_by(runs.c.seen_at))]
 
+    def crashed_within(self, time: timedelta) -> list[RunRecord]:
+        """The runs that were found dead since then; oldest first."""
+        dead = runs.c.crashed.is_(True), runs.c.ended_at > self._database.now(-time)
+        with self._database.reading() as tx:
+            return [_run(row) for row in tx.execute(runs.select().where(*dead).order_by(runs.c.ended_at))]
+
     def suspended(self) -> list[RunRecord]:
         """The runs that wait for a person's answer; oldest first."""
         with self._database.reading() as tx:

@@ -14,6 +14,7 @@ from tests.unit.watching import MINUTE, Outside, World
 DUTIES = (
     "_call",
     "_call_off",
+    "_call_about_the_dead",
     "_call_about_overdue",
     "_bury_the_dead",
     "_start_the_unclaimed",

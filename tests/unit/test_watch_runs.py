@@ -55,6 +55,21 @@ def test_when_that_one_dies_too_a_person_is_called_once(world: World, outside: O
     assert outside.crashed[-1] == second
 
 
+def test_a_dead_run_is_called_about_until_somebody_was_reached(world: World, outside: Outside) -> None:
+    world.run()
+    world.later(dead(world))
+    outside.deaf = True
+    world.look()
+    assert outside.kinds() == []
+    outside.deaf = False
+    world.look()
+    assert outside.kinds() == [], "somebody has just tried"
+    world.later(2 * MINUTE)
+    world.look()
+    world.look()
+    assert outside.kinds() == [NoticeKind.CRASHED]
+
+
 def test_a_run_without_an_incident_is_not_started_again(world: World, outside: Outside) -> None:
     world.run()
     world.later(dead(world))
