@@ -18,7 +18,7 @@ import psutil
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from bench import intake, latency, probes, processes
+from bench import crowd, intake, latency, probes, processes
 from bench.table import Table
 from deployments.cli.output import Exit, Json, out, print_json, print_table
 from tasks.version import code_version
@@ -71,6 +71,16 @@ def measure_latency(
 ) -> int:
     """How long from the webhook's call to the first probe of a run, beside the stock worker."""
     return _show(lambda: latency.measure(trials), json=json)
+
+
+@app.command(name="crowd")
+def measure_crowd(
+    *,
+    incidents: Annotated[int, Parameter(help="Incidents at once.", validator=Number(gte=1))] = 100,
+    json: Json = False,
+) -> int:
+    """How long a critical incident waits behind many others."""
+    return _show(lambda: crowd.measure(incidents), json=json)
 
 
 @app.command(name="processes")

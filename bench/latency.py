@@ -132,16 +132,16 @@ def _resolved(at: Installation, incident: str) -> Incident | None:
     return found if found and found.resolved_at else None
 
 
-def wait_for(what: str, look: Callable[[], T | None]) -> T:
+def wait_for(what: str, look: Callable[[], T | None], patience: float = PATIENCE_SECONDS) -> T:
     """The first answer that is not None.
 
     Raises:
         TimeoutError: there is none in time.
     """
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         found = look()
         if found is not None:
             return found
         time.sleep(0.05)
-    raise TimeoutError(f"{what}: not within {PATIENCE_SECONDS:g} s")
+    raise TimeoutError(f"{what}: not within {patience:g} s")

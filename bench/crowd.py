@@ -1,0 +1,99 @@
+"""Many incidents open at once, and a critical one behind them: how long each waits for its run.
+
+All sites are the same healthy practice ground under other names, so every run diagnoses and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import httpx
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+from bench.installation import Installation, installed
+from bench.latency import trial, wait_for
+from bench.table import Measured, Table
+from deployments.practice import SITE
+from flows.message_bus.platform import MessageBus
+from tasks.model.incident import Incident
+from tasks.systems.prefect import get_client
+
+TITLE = "crowd: from the webhook's call to the run's first probe, while {} incidents are open on one worker"
+SENDERS = 8
+PATIENCE_SECONDS = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One alert at the intake, and when it was sent."""
+
+    at: datetime
+    incident: str
+
+
+def measure(incidents: int) -> Table:
+    """So many ordinary incidents, and one critical after all of them."""
+    with installed() as at:
+        names = [f"crowd-{number:03}" for number in range(incidents + 1)]
+        save_sites(at, names)
+        at.stack.start_worker()
+        trial(at)  # warms up
+        *ordinary, last = names
+        with ThreadPoolExecutor(SENDERS) as senders:
+            calls = list(senders.map(lambda name: post(at, name, "HighTaskQueueDepth"), ordinary))
+        critical = post(at, last, "CriticalTaskQueueDepth")
+        waited = [first_probe(at, call) for call in (critical, *calls)]
+    rows = (
+        Measured("time to the first probe", "s", (waited[0],), "the critical one"),
+        Measured("time to the first probe", "s", tuple(waited[1:]), "the ordinary ones"),
+    )
+    return Table(TITLE.format(incidents), rows)
+
+
+def save_sites(at: Installation, names: Sequence[str]) -> None:
+    """The practice ground under these names, known to the intake."""
+    site: Any = MessageBus.load(SITE)
+    for name in names:
+        site.model_copy(update={"alert_labels": {"site": name}}).save(name, overwrite=True)
+    wait_for(
+        "the intake to know the sites",
+        lambda: set(names) <= {one.address.site for one in at.ledger.directory.all()} or None,
+    )
+
+
+def post(at: Installation, site: str, alert: str) -> Call:
+    """Calls the webhook as Alertmanager would."""
+    now = datetime.now(UTC)
+    labels = {"alertname": alert, "site": site}
+    body = {"status": "firing", "labels": labels, "startsAt": now.isoformat(), "fingerprint": site}
+    answer = httpx.post(
+        f"{at.at.intake}/alerts",
+        json={"version": "4", "alerts": [body]},
+        headers={"Authorization": f"Bearer {at.at.token}"},
+        timeout=30,
+    )
+    (handled,) = answer.raise_for_status().json()["alerts"]
+    return Call(now, handled["incident"])
+
+
+def first_probe(at: Installation, call: Call) -> float:
+    """Seconds from the call to the first probe of the run that claimed its incident."""
+
+    def claimed() -> Incident | None:
+        found = at.ledger.incidents.get(call.incident)
+        return found if found and found.claimed_by else None
+
+    run = wait_for("a run for every incident", claimed, PATIENCE_SECONDS).claimed_by
+    which = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(run)]))
+    with get_client(sync_client=True) as client:
+
+        def begun() -> list[datetime] | None:
+            tasks = client.read_task_runs(flow_run_filter=which)
+            return [t.start_time for t in tasks if t.name.startswith("diagnose") and t.start_time] or None
+
+        return (min(wait_for("its first probe", begun, PATIENCE_SECONDS)) - call.at).total_seconds()
