@@ -144,7 +144,17 @@ def test_an_escalation_that_is_killed_starts_nothing(alone: World) -> None:
     assert len(alone.calls()) == 1
 
 
-def test_the_command_keeps_the_automations_as_they_should_be(world: World, commands: Commands) -> None:
+@pytest.fixture
+def as_deployed(world: World) -> Iterator[None]:
+    """The automations are left as they were found, on."""
+    yield
+    with get_client(sync_client=True) as client:
+        automations.remove(client)
+        automations.apply(client)
+
+
+@pytest.mark.usefixtures("as_deployed")
+def test_the_command_keeps_the_automations_as_they_should_be(commands: Commands) -> None:
     def told(*words: str) -> list[tuple[str, str, bool]]:
         answer: list[dict[str, Any]] = commands.answer("automations", *words)
         return [(one["name"], one["fate"], one["enabled"]) for one in answer]
