@@ -73,3 +73,13 @@ class Cluster:
     @cached_property
     def custom(self) -> client.CustomObjectsApi:
         return client.CustomObjectsApi(self._api)
+
+
+def preload() -> None:
+    """Imports what the client itself only imports at first use, its APIs and models: seconds of computing, for which no
+    incident should wait."""
+    for model in dir(client.models):
+        getattr(client.models, model)
+    for api in vars(Cluster).values():
+        if isinstance(api, cached_property):
+            getattr(client, api.func.__annotations__["return"].removeprefix("client."))
