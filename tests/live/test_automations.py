@@ -99,6 +99,7 @@ def test_a_failed_gate_that_reached_nobody_is_escalated(alone: World) -> None:
     assert call["links"][0]["href"].endswith(run)
 
 
+@pytest.mark.prove
 def test_a_silent_run_is_crashed_and_picked_up_once(alone: World) -> None:
     """Halted with SIGSTOP: no process ends, so nobody notices but the automation that misses its heartbeat."""
     began = datetime.now(UTC)
@@ -125,6 +126,7 @@ def test_a_silent_run_is_crashed_and_picked_up_once(alone: World) -> None:
     assert alone.calls() == []
 
 
+@pytest.mark.prove
 def test_an_escalation_that_is_killed_starts_nothing(alone: World) -> None:
     """It crashes as the run did that it looks after, and nothing looks after it; the watch does, when it is back."""
     alone.fail_at("before diagnose: task queue")

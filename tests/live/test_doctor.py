@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,9 @@ def save(world: World, **changes: Any) -> None:
     """The site as it should be, but for these settings."""
     good = {"contacts": channels(world), "trust_by_runbook": {}, **NUMBERS}
     world.save_site(**{**good, **changes})
+
+
+proven = partial(pytest.param, marks=pytest.mark.prove)
 
 
 @pytest.fixture(scope="module")
@@ -100,10 +104,10 @@ def test_all_is_fine_and_nothing_is_changed(healthy: World, doctor: Doctor) -> N
     ("broken", "expected"),
     [
         ({"series": Series.model_validate({"running": "tasks_running"})}, {"series-missing", "reading-fails"}),
-        ({"prometheus_labels": {"namespace": "typo"}}, {"labels-match-no-series", *UNKNOWN}),
-        ({"alert_labels": {"site": "typo"}}, {"rule-leads-nowhere", "watchdog-missing"}),
-        ({"context": "viewer"}, {"may-not-write"}),
-        ({"prometheus_url": "http://127.0.0.1:1"}, {"prometheus-unreachable", "look-not-made", *UNKNOWN}),
+        proven({"prometheus_labels": {"namespace": "typo"}}, {"labels-match-no-series", *UNKNOWN}),
+        proven({"alert_labels": {"site": "typo"}}, {"rule-leads-nowhere", "watchdog-missing"}),
+        proven({"context": "viewer"}, {"may-not-write"}),
+        proven({"prometheus_url": "http://127.0.0.1:1"}, {"prometheus-unreachable", "look-not-made", *UNKNOWN}),
     ],
     ids=lambda value: ",".join(value),
 )  # fmt: skip
@@ -112,6 +116,7 @@ def test_a_setting_that_is_wrong(doctor: Doctor, broken: dict[str, Any], expecte
     assert doctor.finds() == expected
 
 
+@pytest.mark.prove
 def test_several_settings_at_once(doctor: Doctor) -> None:
     limits = Limits.model_validate({"changes_per_hour": 0})
     save(doctor.world, context="viewer", trust=Trust.PLAN, contacts=[], limits=limits, replica_ceiling=4)
@@ -125,6 +130,7 @@ def test_several_settings_at_once(doctor: Doctor) -> None:
     }
 
 
+@pytest.mark.prove
 def test_a_wrong_token(doctor: Doctor, tmp_path: Path) -> None:
     file = tmp_path / "kubeconfig"
     lines = doctor.world.endpoints.kubeconfig.read_text().splitlines()
@@ -134,6 +140,7 @@ def test_a_wrong_token(doctor: Doctor, tmp_path: Path) -> None:
     assert "does not know this account (401)" in doctor.seen("kubernetes-unreachable")[0]
 
 
+@pytest.mark.prove
 def test_pods_that_are_gone(healthy: World, doctor: Doctor) -> None:
     """Scaled to nothing by somebody: nothing reports any more, and silence is not taken for health."""
     save(healthy)
@@ -149,6 +156,7 @@ def test_pods_that_are_gone(healthy: World, doctor: Doctor) -> None:
     wait_for("a doctor who finds nothing", lambda: None if doctor.finds() else True, 90)
 
 
+@pytest.mark.prove
 def test_what_prefect_has(doctor: Doctor) -> None:
     """A trigger that is off, one that is gone, a pool that is paused, a schedule that is off."""
     entry = next(entry for entry in manifest()["deployments"] if entry.get("triggers"))
@@ -169,6 +177,7 @@ def test_what_prefect_has(doctor: Doctor) -> None:
         assert "pool-paused" in found
 
 
+@pytest.mark.prove
 def test_the_kill_switch(doctor: Doctor, commands: Commands) -> None:
     commands.run("pause", "--site", SITE, "--reason", "change night")
     found = doctor.finds()
@@ -188,6 +197,7 @@ def another_site(world: World, **changes: Any) -> Iterator[None]:
         MessageBus.delete("another")
 
 
+@pytest.mark.prove
 def test_another_site_with_the_same_labels_and_one_that_cannot_be_read(doctor: Doctor) -> None:
     with another_site(doctor.world):
         assert doctor.finds("--site", SITE) == {"sites-with-the-same-labels"}
@@ -199,6 +209,7 @@ def test_another_site_with_the_same_labels_and_one_that_cannot_be_read(doctor: D
         assert "metrics_port" in doctor.seen("site-unreadable")[0]
 
 
+@pytest.mark.prove
 def test_an_alert_that_is_no_sites(healthy: World, doctor: Doctor) -> None:
     save(healthy, alert_labels={"site": "typo"})
     healthy.force_alert("WorkerPoolExhaustion", "warning")
@@ -208,6 +219,7 @@ def test_an_alert_that_is_no_sites(healthy: World, doctor: Doctor) -> None:
     wait_for("its end", lambda: None if "alert-of-no-site" in doctor.finds() else True, 60)
 
 
+@pytest.mark.prove
 def test_another_ledger(doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     monkeypatch.setenv("RUNBOOKS_LEDGER", url)
@@ -220,6 +232,7 @@ def test_another_ledger(doctor: Doctor, tmp_path: Path, monkeypatch: pytest.Monk
         settings.cache_clear()
 
 
+@pytest.mark.prove
 def test_a_test_notice_is_sent_only_when_asked_for(healthy: World, doctor: Doctor) -> None:
     save(healthy)
     healthy.pager.arrived.clear()
