@@ -144,14 +144,23 @@ def at(office: Office) -> Iterator[Office]:
     """With our worker; what it was started with, and what a test left of it, is over afterwards."""
     office.stack.start_worker()
     yield office
-    for child in children():
+    for child in children(office):
         child.resume()
     office.stack.stop_worker()
-    wait_for("the end of all children", lambda: not children())
+    wait_for("the end of all children", lambda: not children(office))
 
 
-def children() -> list[psutil.Process]:
-    return [p for p in psutil.process_iter() if p.name().startswith("runbooks-") and not gone(p.pid)]
+def children(office: Office) -> list[psutil.Process]:
+    """Spares and runs of this office's workers, whoever their parent is by now."""
+    folder = office.stack.environment()["RUNBOOKS_WORKER_FOLDER"]
+
+    def ours(process: psutil.Process) -> bool:
+        try:
+            return process.name().startswith("runbooks-") and process.environ()["RUNBOOKS_WORKER_FOLDER"] == folder
+        except (psutil.Error, KeyError):
+            return False
+
+    return [process for process in psutil.process_iter() if ours(process) and not gone(process.pid)]
 
 
 def gone(pid: int) -> bool:
@@ -261,7 +270,7 @@ def test_a_worker_that_is_told_to_stop_waits_and_then_hands_its_runs_on(at: Offi
     worker.terminate()
     worker.wait(30)
     assert all(gone(pid) for pid in pids)
-    assert not children(), "nothing is left behind"
+    assert not children(at), "nothing is left behind"
     assert short.ended(5)[0] == "COMPLETED"
     state = long.read().state
     assert state is not None

@@ -1,6 +1,6 @@
 """How many examples: said here and nowhere else.
 
-`ci` is what every test run plays, the same examples each time; `prove` plays others each time, and twenty times as
+`ci` is what every test run plays, the same examples each time; `prove` plays others each time, and fifty times as
 many: `RUNBOOKS_PROPERTIES=prove pytest tests/properties`.
 """
 
@@ -25,7 +25,7 @@ class Profile:
     races: int  # examples of runs that want the same at the same time
 
 
-PROFILES = {"ci": Profile("ci", 40, 40, 60), "prove": Profile("prove", 800, 60, 1200)}
+PROFILES = {"ci": Profile("ci", 15, 30, 20), "prove": Profile("prove", 800, 60, 1200)}
 
 
 def profile() -> Profile:
