@@ -23,6 +23,13 @@ from deployments.worker.orders import Ready
 from tasks.version import code_version
 
 FORK = b"f"
+ENGINE = (
+    "prefect.task_engine",
+    "prefect.utilities.visualization",
+    "prefect._internal.observers",
+    "anyio._backends._asyncio",
+)
+"""What Prefect imports at the first run or the first task of a process, and not when it is imported itself."""
 
 
 class NotAlone(Exception):
@@ -57,7 +64,7 @@ def prepare(modules: Sequence[str]) -> str:
         Exception: whatever an import raises.
     """
     version = code_version()  # of the files as they are now; the worker sees to it that they stay so until we are ready
-    for module in ("deployments.worker.child", *modules):
+    for module in (*ENGINE, "deployments.worker.child", *modules):
         import_module(module)
     check_alone()
     gc.collect()
