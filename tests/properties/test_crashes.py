@@ -92,6 +92,8 @@ STORIES = [
     Story("given back, all of it", over(90, "QueueCritical", approving=True), "restore"),
     Story("watched", load(40, "QueueHigh"), "watch"),
 ]
+LONG = ("nothing helps, and what was done is undone", "everything at once", "given back")
+"""They take a minute each, and belong to `./dev prove`."""
 
 
 @dataclass
@@ -143,7 +145,10 @@ def written_twice(theatre: Theatre) -> list[str]:
     return [f"written again: {what}" for what, times in made.items() if times > 1 + back[what] and what[1] != ROLLOUT]
 
 
-@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+@pytest.mark.parametrize(
+    "story",
+    [pytest.param(one, id=one.name, marks=[pytest.mark.prove] * (one.name in LONG)) for one in STORIES],
+)
 def test_killed_at_every_point(story: Story) -> None:
     played = play(story, None)
     played.theatre.close()
