@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import os
 import shlex
+import signal
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Mapping
@@ -92,7 +93,7 @@ def execute(order: Order, client: OpeningClient | None) -> int:
     os.environ["PREFECT__FLOW_RUN_ID"] = str(run.id)
     os.chdir(order.folder or ROOT)
     if order.command:
-        return subprocess.call(shlex.split(order.command))  # what the work pool or the deployment wants instead
+        return execute_command(order.command)
     logger: Any = flow_run_logger(run)  # Any: Prefect's own types disagree about what it is
     with handle_engine_signals(run.id):
         try:
@@ -106,6 +107,18 @@ def execute(order: Order, client: OpeningClient | None) -> int:
             raise
         _drive(run_flow(flow, flow_run=run, error_logger=logger))
     return 0
+
+
+def execute_command(command: str) -> int:
+    """Runs what the work pool or the deployment wants instead of the flow. When this process is told to end, so is all
+    that the command has started."""
+
+    def tell_all(signum: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it comes back to us, too
+        os.killpg(0, signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, tell_all)
+    return subprocess.call(shlex.split(command))
 
 
 def _own(entrypoint: str | None) -> Flow[..., Any] | None:

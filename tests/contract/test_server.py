@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 
 
@@ -30,8 +28,8 @@ def test_it_goes_on_when_another_thread_collects(tmp_path: Path) -> None:
     assert stands_still(tmp_path, "apart") < 1
 
 
-@pytest.mark.parametrize("options", [["--help"], ["--port", "0", "--nonsense"]])
-def test_it_takes_the_options_of_prefect(options: list[str]) -> None:
-    program = [sys.executable, "-m", "deployments.cli", "server", *options]
+def test_it_takes_the_options_of_prefect() -> None:
+    program = [sys.executable, "-m", "deployments.cli", "server", "--nonsense"]
     done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert ("Those of prefect server start" in done.stdout) if options == ["--help"] else done.returncode != 0
+    assert done.returncode != 0
+    assert "--nonsense" in done.stdout + done.stderr

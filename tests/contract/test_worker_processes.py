@@ -135,6 +135,7 @@ def zombies() -> list[psutil.Process]:
     return [child for child in psutil.Process().children() if child.status() == psutil.STATUS_ZOMBIE]
 
 
+@pytest.mark.prove
 def test_the_template_is_renewed_and_runs_are_not_touched(
     code: Code, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

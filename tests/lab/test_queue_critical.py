@@ -38,6 +38,7 @@ def grow(observer: Observer, person: Person) -> None:
     eventually(lambda: observer.look().workers == 200, 60, "ten pods with twenty workers", every=0.5)
 
 
+@pytest.mark.prove
 def test_ten_pods_of_twenty_cure_what_is_curable_at_once(ground: Ground, observer: Observer, person: Person) -> None:
     overflowing(ground, observer, Form.CURABLE_AT_ONCE)
     grow(observer, person)

@@ -46,6 +46,7 @@ def test_more_pods_cure_what_is_curable_at_once(ground: Ground, observer: Observ
     assert person.replicas("orchestration") == 5
 
 
+@pytest.mark.prove
 def test_bigger_pools_cure_what_is_curable_later_and_more_pods_are_refused(
     ground: Ground, observer: Observer, person: Person
 ) -> None:

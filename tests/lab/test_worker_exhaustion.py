@@ -51,6 +51,7 @@ def test_bigger_pools_cure_what_is_curable_at_once(ground: Ground, observer: Obs
     cured(observer)
 
 
+@pytest.mark.prove
 def test_cancelling_cures_what_is_curable_later_and_a_restart_does_not(
     ground: Ground, observer: Observer, person: Person
 ) -> None:

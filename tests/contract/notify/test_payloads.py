@@ -21,7 +21,7 @@ from tests.contract.receiver import Receiver
 
 pytestmark = pytest.mark.live
 
-quick = settings(deadline=None, derandomize=True, max_examples=60)
+quick = settings(deadline=None, derandomize=True, max_examples=20)
 
 
 # ---- what arrives --------------------------------------------------------------------------------------------------
