@@ -57,6 +57,17 @@ def real_kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluste
         yield cluster
 
 
+LONG = ("test_kubernetes_scaling", "test_kubernetes_config", "test_kubernetes_surroundings")
+"""Of these many cases the real control plane's turn belongs to `./dev prove`; the other modules have theirs always."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.stem in LONG and item.get_closest_marker("real_kubernetes"):
+            item.add_marker(pytest.mark.prove)
+
+
 _KINDS = [pytest.param("lab_kubernetes"), pytest.param("real_kubernetes", marks=pytest.mark.real_kubernetes)]
 
 

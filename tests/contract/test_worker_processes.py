@@ -228,6 +228,7 @@ asyncio.run(main(Path(sys.argv[1])))
 """
 
 
+@pytest.mark.prove
 def test_a_killed_worker_leaves_only_its_runs_and_those_not_for_ever(code: Code, tmp_path: Path) -> None:
     worker = subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path)], cwd=ROOT)
     pids = tmp_path / "pids"
