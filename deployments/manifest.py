@@ -31,6 +31,9 @@ RUNBOOK_TAG, RESTORE_TAG, CHECK_TAG, LIFECYCLE_TAG = "runbook", "restore", "heal
 HEARTBEAT = timedelta(seconds=30)  # the shortest that Prefect takes
 ENVIRONMENT = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(int(HEARTBEAT.total_seconds()))}
 _BEATING = {"env": ENVIRONMENT}
+# Else Prefect records the commit in a checkout that has a remote, and the flow's file in any other. A change that is
+# not committed would go unnoticed, and the doctor could not compare.
+_BY_FILE = {"version_type": "prefect:simple"}
 
 _HEAD = """\
 # Made from the runbooks by `python -m deployments.manifest`. Do not edit: a test holds it against them.
@@ -44,10 +47,7 @@ def manifest() -> dict[str, Any]:
         "name": "prefect-runbooks",
         "prefect-version": prefect.__version__,
         "deployments": [
-            *(_runbook(runbook) for runbook in RUNBOOKS.values()),
-            _health_check(),
-            _restore(),
-            _escalate(),
+            {**one, **_BY_FILE} for one in (*map(_runbook, RUNBOOKS.values()), _health_check(), _restore(), _escalate())
         ],
     }
 

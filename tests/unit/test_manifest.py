@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
+from prefect.deployments.runner import RunnerDeployment
 
 from deployments.docs import DOCTOR_PAGE, GUARDS_PAGE, doctor_page, guards_page
-from deployments.manifest import MANIFEST, render
+from deployments.manifest import MANIFEST, manifest, render
 from deployments.rules import WATCHDOG, rules, rules_yaml
 from flows.catalogue import RUNBOOKS
 from flows.message_bus.platform import MessageBus
@@ -17,6 +19,20 @@ from flows.message_bus.platform import MessageBus
 
 def test_the_committed_manifest_is_current() -> None:
     assert MANIFEST.read_text() == render(), "run `python -m deployments.manifest`"
+
+
+def test_a_deployment_bears_the_version_of_its_flow_also_in_a_checkout_with_a_remote(tmp_path: Path) -> None:
+    """What `prefect deploy` records there is the commit, unless it is told otherwise."""
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in ("init -q", f"remote add origin {tmp_path}", "commit -q --allow-empty -m 1"):
+        subprocess.run([*git, *words.split()], check=True)
+    for listed in manifest()["deployments"]:
+        made = RunnerDeployment(
+            name=listed["name"], flow_name=listed["name"], version="hash", version_type=listed["version_type"]
+        )
+        made._version_from_flow = True
+        with chdir(tmp_path):
+            assert made._get_deployment_version_info(made.version_type).version == "hash"
 
 
 def test_the_committed_page_of_the_guards_is_current() -> None:
