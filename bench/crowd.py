@@ -10,18 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
-
-import httpx
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
 from bench.installation import Installation, installed
-from bench.latency import trial, wait_for
+from bench.latency import first_probe, post, trial, wait_for
 from bench.table import Measured, Table
 from deployments.practice import SITE
 from flows.message_bus.platform import MessageBus
-from tasks.model.incident import Incident
-from tasks.systems.prefect import get_client
 
 TITLE = "crowd: from the webhook's call to the run's first probe, while {} incidents are open on one worker"
 SENDERS = 8
@@ -45,9 +39,9 @@ def measure(incidents: int) -> Table:
         trial(at)  # warms up
         *ordinary, last = names
         with ThreadPoolExecutor(SENDERS) as senders:
-            calls = list(senders.map(lambda name: post(at, name, "HighTaskQueueDepth"), ordinary))
-        critical = post(at, last, "CriticalTaskQueueDepth")
-        waited = [first_probe(at, call) for call in (critical, *calls)]
+            calls = list(senders.map(lambda name: call(at, name, "HighTaskQueueDepth"), ordinary))
+        critical = call(at, last, "CriticalTaskQueueDepth")
+        waited = [waited_for(at, one) for one in (critical, *calls)]
     rows = (
         Measured("time to the first probe", "s", (waited[0],), "the critical one"),
         Measured("time to the first probe", "s", tuple(waited[1:]), "the ordinary ones"),
@@ -66,34 +60,18 @@ def save_sites(at: Installation, names: Sequence[str]) -> None:
     )
 
 
-def post(at: Installation, site: str, alert: str) -> Call:
-    """Calls the webhook as Alertmanager would."""
+def call(at: Installation, site: str, alert: str) -> Call:
+    """Calls the webhook about a site."""
     now = datetime.now(UTC)
-    labels = {"alertname": alert, "site": site}
-    body = {"status": "firing", "labels": labels, "startsAt": now.isoformat(), "fingerprint": site}
-    answer = httpx.post(
-        f"{at.at.intake}/alerts",
-        json={"version": "4", "alerts": [body]},
-        headers={"Authorization": f"Bearer {at.at.token}"},
-        timeout=30,
-    )
-    (handled,) = answer.raise_for_status().json()["alerts"]
-    return Call(now, handled["incident"])
+    return Call(now, post(at, now, alert, {"site": site}))
 
 
-def first_probe(at: Installation, call: Call) -> float:
+def waited_for(at: Installation, call: Call) -> float:
     """Seconds from the call to the first probe of the run that claimed its incident."""
 
-    def claimed() -> Incident | None:
+    def claimed() -> str | None:
         found = at.ledger.incidents.get(call.incident)
-        return found if found and found.claimed_by else None
+        return found.claimed_by if found else None
 
-    run = wait_for("a run for every incident", claimed, PATIENCE_SECONDS).claimed_by
-    which = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(run)]))
-    with get_client(sync_client=True) as client:
-
-        def begun() -> list[datetime] | None:
-            tasks = client.read_task_runs(flow_run_filter=which)
-            return [t.start_time for t in tasks if t.name.startswith("diagnose") and t.start_time] or None
-
-        return (min(wait_for("its first probe", begun, PATIENCE_SECONDS)) - call.at).total_seconds()
+    run = wait_for("a run for every incident", claimed, PATIENCE_SECONDS)
+    return (first_probe(run, PATIENCE_SECONDS) - call.at).total_seconds()

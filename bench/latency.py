@@ -7,7 +7,7 @@ worker and the stock process worker are measured one after the other, on the sam
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -77,18 +77,6 @@ def trial(at: Installation) -> Trial:
     with get_client(sync_client=True) as client:
         flow_run = client.read_flow_run(UUID(run))
         states = {state.name: state.timestamp for state in reversed(client.read_flow_run_states(UUID(run)))}
-        which = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(run)]))
-        probes = wait_for(
-            "the record of its probes",
-            lambda: (
-                [
-                    task.start_time
-                    for task in client.read_task_runs(flow_run_filter=which)
-                    if task.name.startswith("diagnose") and task.start_time
-                ]
-                or None
-            ),
-        )
     assert known.announced_at is not None
     assert flow_run.created is not None
     moments = (
@@ -98,16 +86,28 @@ def trial(at: Installation) -> Trial:
         states["Pending"],
         states["Running"],
         record.started_at,
-        min(probes),
+        first_probe(run),
     )
     return Trial(tuple((moment - called).total_seconds() * 1000 for moment in moments))
 
 
-def post(at: Installation, now: datetime) -> str:
+def first_probe(run: str, patience: float = PATIENCE_SECONDS) -> datetime:
+    """When the first probe of a run began, once Prefect has recorded it."""
+    which = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(run)]))
+    with get_client(sync_client=True) as client:
+
+        def begun() -> list[datetime] | None:
+            tasks = client.read_task_runs(flow_run_filter=which)
+            return [t.start_time for t in tasks if t.name.startswith("diagnose") and t.start_time] or None
+
+        return min(wait_for("the record of its probes", begun, patience))
+
+
+def post(at: Installation, now: datetime, name: str = "HighTaskQueueDepth", labels: Mapping[str, str] = LABELS) -> str:
     """Calls the intake's webhook as Alertmanager would; returns the incident's id."""
     alert = {
         "status": "firing",
-        "labels": {"alertname": "HighTaskQueueDepth", **LABELS},
+        "labels": {"alertname": name, **labels},
         "startsAt": now.isoformat(),
         "fingerprint": now.isoformat(),
     }

@@ -17,7 +17,6 @@ from bench.table import Measured, Table
 from deployments.stack import INTAKE, SERVER, WORKER
 
 TITLE = "processes: start-up and memory"
-FORK_SERVER = "deployments.worker.fork_server"
 MIB = 1 << 20
 
 

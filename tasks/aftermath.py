@@ -79,11 +79,18 @@ def bury(ledger: Ledger, runbook: AnyRunbook | None, site: Site, run: RunRecord)
         ledger.incidents.announced(incident.id, ledger.now())  # the next run has the usual time to claim it
     ledger.runs.crashed(run.id)
     ledger.locks.release(run.id)
-    if runbook is None or not _is_left(run, _incident(ledger, run)):
+    return call_about_death(ledger, runbook, site, run) if runbook else ""
+
+
+def call_about_death(ledger: Ledger, runbook: AnyRunbook, site: Site, run: RunRecord) -> str:
+    """Calls a person about a dead run that no other one goes on with, unless somebody was reached; says what came of
+    it."""
+    matter = _matter(runbook, run)
+    if not _is_left(run, _incident(ledger, run)) or was_called(ledger, matter, NoticeKind.CRASHED):
         return ""
     changes = "; ".join(f"{c.target}: {c.state}" for c in ledger.changes.of_run(run.id)) or "none"
     summary = f"the run {run.id[:8]} ended without a word, and is not started again: look what it left"
-    matter, level = _matter(runbook, run), runbook.ladder.level(1)
+    level = runbook.ladder.level(1)
     return tell(ledger, site.platform, matter, NoticeKind.CRASHED, level, summary, ledger.now(), {"changes": changes})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from enum import IntEnum
@@ -38,6 +39,16 @@ class UserError(Exception):
 def exit_code(outcome: Outcome) -> Exit:
     """The exit code for the end of a run."""
     return {"COMPLETED": Exit.FINE, "FAILED": Exit.FAILED, "CANCELLED": Exit.CALLED_OFF}[outcome.state_type]
+
+
+def log_to_stderr(line: str) -> None:
+    """What our own processes do, in lines of this format; not what the libraries below them do."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(line))
+    ours = logging.getLogger("runbooks")
+    ours.setLevel(logging.INFO)
+    ours.addHandler(handler)
+    ours.propagate = False
 
 
 def print_json(value: Any) -> None:

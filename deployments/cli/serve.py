@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from typing import Annotated
@@ -13,7 +12,7 @@ from cyclopts.validators import Number
 from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from deployments.cli.installation import named_server, our_ledger, require_server
-from deployments.cli.output import Exit, Json, UserError, out, print_json
+from deployments.cli.output import Exit, Json, UserError, log_to_stderr, out, print_json
 from deployments.intake.app import create_app
 from deployments.intake.intake import Intake
 from deployments.rules import rules as site_rules
@@ -51,20 +50,10 @@ def intake(
     # What fails here is tried again by the intake itself, so that nothing else has to wait for it.
     impatient = {PREFECT_CLIENT_MAX_RETRIES: 0, PREFECT_API_REQUEST_TIMEOUT: PREFECT_WITHIN_SECONDS}
     with temporary_settings(impatient), our_ledger() as ledger:
-        _log_to_stderr()
+        log_to_stderr("%(asctime)s %(levelname)s %(name)s: %(message)s")
         app = create_app(Intake(ledger, RUNBOOKS, settings()), token)
         uvicorn.run(app, host=host, port=port, log_level="info", access_log=False, limit_concurrency=MOST_CONNECTIONS)
     return Exit.FINE
-
-
-def _log_to_stderr() -> None:
-    """What the intake does, a line each; not what the libraries below it do."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    ours = logging.getLogger("runbooks")
-    ours.setLevel(logging.INFO)
-    ours.addHandler(handler)
-    ours.propagate = False
 
 
 def rules(site: str, *, json: Json = False) -> int:

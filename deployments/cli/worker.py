@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
 from typing import Annotated
 
 from cyclopts import Parameter
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL
 
-from deployments.cli.output import Exit, UserError
+from deployments.cli.installation import named_server
+from deployments.cli.output import Exit, UserError, log_to_stderr
 from deployments.manifest import ENVIRONMENT
 from deployments.worker.orders import PULSE_SECONDS
 from deployments.worker.process import become_reaper
@@ -42,8 +41,7 @@ def worker(
     same pool, only slower; both may run side by side.
     """
     name = name or socket.gethostname()
-    if not PREFECT_API_URL.value():
-        raise UserError("PREFECT_API_URL is not set: say where the Prefect server is, e.g. http://127.0.0.1:4200/api")
+    named_server()
     if "/" in name or "%" in name or name.startswith("."):
         raise UserError(f"{name!r} cannot be a worker's name: no '/', no '%', no '.' at the beginning")
     try:
@@ -53,7 +51,7 @@ def worker(
         raise UserError(str(error)) from error
     if spares < 1 or grace < 0 or longest <= 0 or silent < 2 * PULSE_SECONDS:
         raise UserError("--spares must be at least 1, --grace 0, --silent 4, and --longest more than 0")
-    _log_to_stderr()
+    log_to_stderr("%(asctime)s  %(levelname)-7s  %(message)s")
     become_reaper()
     for variable, value in ENVIRONMENT.items():  # what our deployments want: no child has to change it then
         os.environ.setdefault(variable, value)
@@ -67,12 +65,3 @@ def worker(
 async def _work(name: str, records: Records, slots: Slots, spares: int, patience: Patience) -> None:
     async with get_client() as client:
         await Worker(name, Server(client, name), records, slots, spares, patience).work()
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s  %(levelname)-7s  %(message)s"))
-    log = logging.getLogger("runbooks")
-    log.setLevel(logging.INFO)
-    log.addHandler(handler)
-    log.propagate = False

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from deployments.intake.duty import duty
 from flows.incidents.restore import AT_ONCE, NAME
 from tasks.incidents import start_run
 from tasks.ledger import Ledger
 from tasks.restore import groups, still_going_on
 from tasks.runbook import AnyRunbook
 from tasks.sites import Site
-from tasks.systems.errors import explain
 
 BEGINS_WITHIN = timedelta(seconds=20)  # a run that was started is at work, or it will not be
-
-log = logging.getLogger("runbooks.watch")
 
 
 @dataclass
@@ -42,13 +39,11 @@ class GivingBack:
                 return
             if site.name in busy or self._had_its_turn(site, now):
                 continue
-            try:
+            with duty(f"site {site.name}"):
                 if self._due(site):
                     start_run(NAME, {"site": site.name}, f"{NAME}:{site.name}:{_turn(site, now)}")
                     self._started[site.name] = now
                     room -= 1
-            except Exception as error:  # the others have their turn
-                log.error("giving back at %s: %s", site.name, explain(error))
 
     def _had_its_turn(self, site: Site, now: datetime) -> bool:
         return site.name in self._started and _turn(site, self._started[site.name]) == _turn(site, now)

@@ -10,8 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,8 +18,9 @@ from uuid import UUID
 
 from prefect.states import Crashed
 
+from deployments.intake.duty import duty
 from deployments.intake.giving_back import GivingBack
-from tasks.aftermath import bury
+from tasks.aftermath import bury, call_about_death
 from tasks.approval import Choice, wake
 from tasks.escalate import NOBODY, TOLD_ALREADY, Matter, call_who_is_due, tell, tell_who_was_called, was_called
 from tasks.incidents import start_run
@@ -30,7 +30,6 @@ from tasks.model.incident import Incident
 from tasks.model.outcome import Outcome
 from tasks.runbook import AnyRunbook
 from tasks.sites import Site
-from tasks.systems.errors import explain
 from tasks.systems.prefect import get_client
 
 EVERY_SECONDS = 2.0
@@ -114,12 +113,12 @@ class Watch:
     ) -> None:
         self.looked_at[name] = time.monotonic()
         for other in others:
-            with _logged(other.__qualname__):
+            with duty(other.__qualname__):
                 other()
         sites = {site.name: site for site in self.sites()}
-        for duty in duties:
-            with _logged(duty.__name__.strip("_").replace("_", " ")):
-                duty(sites)
+        for one in duties:
+            with duty(one.__name__.strip("_").replace("_", " ")):
+                one(sites)
 
     # ---- incidents ----
 
@@ -133,7 +132,7 @@ class Watch:
         """Response times that run out."""
         now = self.ledger.now()
         for incident, runbook, site in self._known(sites):
-            with _logged(f"incident {incident.id[:8]}"):
+            with duty(f"incident {incident.id[:8]}"):
                 for line in call_who_is_due(self.ledger, site.platform, runbook, incident, now):
                     if TOLD_ALREADY not in line and NOBODY not in line:
                         log.warning("incident %s: %s", incident.id[:8], line)
@@ -146,7 +145,7 @@ class Watch:
             over, taken = incident.resolved_at is not None, incident.taken_by is not None
             if runbook is not None and site is not None and (over or taken):
                 kind = NoticeKind.RESOLVED if over else NoticeKind.TAKEN
-                with _logged(f"incident {incident.id[:8]}"):
+                with duty(f"incident {incident.id[:8]}"):
                     tell_who_was_called(self.ledger, site.platform, runbook, incident, kind, now)
 
     def _start_the_unclaimed(self, sites: Mapping[str, Site]) -> None:
@@ -163,7 +162,7 @@ class Watch:
     def _start(self, incident: Incident, runbook: AnyRunbook, key: str) -> None:
         if key in self._started:
             return
-        with _logged(f"incident {incident.id[:8]}"):
+        with duty(f"incident {incident.id[:8]}"):
             run = start_run(runbook.slug, {"site": incident.site, "incident": incident.id}, key)
             self._started.add(key)
             log.warning("incident %s was seen to by no run: started %s", incident.id[:8], run[:8])
@@ -202,7 +201,7 @@ class Watch:
             if site is None or run.seen_at is None:
                 continue
             if self.ledger.now() - run.seen_at > 2 * site.platform.pace.lease:
-                with _logged(f"run {run.id[:8]}"):
+                with duty(f"run {run.id[:8]}"):
                     self._bury(run, site)
 
     def _bury(self, run: RunRecord, site: Site) -> None:
@@ -215,8 +214,8 @@ class Watch:
         for run in self.ledger.runs.crashed_within(CALLED_ABOUT_FOR):
             runbook, site = self.runbooks.get(run.runbook), sites.get(run.site)
             if runbook is not None and site is not None:
-                with _logged(f"run {run.id[:8]}"):
-                    bury(self.ledger, runbook, site, run)
+                with duty(f"run {run.id[:8]}"):
+                    call_about_death(self.ledger, runbook, site, run)
 
     # ---- approvals ----
 
@@ -229,7 +228,7 @@ class Watch:
                 self.ledger.approvals.withdraw(incident)
         for run in self.ledger.runs.suspended():
             approval = self.ledger.approvals.get(run.waits_for or "")
-            with _logged(f"run {run.id[:8]}"):
+            with duty(f"run {run.id[:8]}"):
                 if approval is not None and approval.answer is not Answer.ASKED:
                     self._wake(run, approval, sites)
                 elif approval is not None:
@@ -281,15 +280,6 @@ class Watch:
             # Else it stays on the list, and is called about again.
             if was_called(self.ledger, matter, NoticeKind.RESTORE_OVERDUE):
                 self.ledger.claims.paged([claim.id])
-
-
-@contextmanager
-def _logged(what: str) -> Iterator[None]:
-    """What fails is logged, and keeps nothing else from its turn."""
-    try:
-        yield
-    except Exception as error:
-        log.error("%s: %s", what, explain(error))
 
 
 def _tell_prefect(run: str) -> None:
