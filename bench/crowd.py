@@ -9,13 +9,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from bench.installation import Installation, installed
 from bench.latency import first_probe, post, trial, wait_for
 from bench.table import Measured, Table
-from deployments.practice import SITE
-from flows.message_bus.platform import MessageBus
+from deployments.practice import SITE, save_like
 
 TITLE = "crowd: from the webhook's call to the run's first probe, while {} incidents are open on one worker"
 SENDERS = 8
@@ -51,9 +49,7 @@ def measure(incidents: int) -> Table:
 
 def save_sites(at: Installation, names: Sequence[str]) -> None:
     """The practice ground under these names, known to the intake."""
-    site: Any = MessageBus.load(SITE)
-    for name in names:
-        site.model_copy(update={"alert_labels": {"site": name}}).save(name, overwrite=True)
+    save_like(SITE, {name: {"alert_labels": {"site": name}} for name in names})
     wait_for(
         "the intake to know the sites",
         lambda: set(names) <= {one.address.site for one in at.ledger.directory.all()} or None,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from prefect.client.schemas.actions import BlockDocumentCreate
 from pydantic import BaseModel, SecretStr
 
 from deployments.rules import rules_yaml
@@ -15,6 +17,7 @@ from lab.model import Endpoints
 from tasks.limits import Limits
 from tasks.model.outcome import Trust
 from tasks.platform import Pace
+from tasks.systems.prefect import get_client
 
 SITE = "practice-ground"
 LABELS = {"site": SITE}
@@ -61,6 +64,22 @@ def practice_site(ground: Endpoints) -> MessageBus:
         restore_within_minutes=10,
         **NUMBERS,
     )
+
+
+def save_like(example: str, sites: Mapping[str, Mapping[str, Any]]) -> None:
+    """Saves new sites that differ from a saved one in some settings: by name, setting and value.
+
+    `Block.save` registers the block's type anew for each of them, which takes seconds.
+    """
+    with get_client(sync_client=True) as client:
+        like = client.read_block_document_by_name(example, MessageBus.get_block_type_slug(), include_secrets=True)
+        for name, changes in sites.items():
+            data = {**like.data, **changes}
+            client.create_block_document(
+                BlockDocumentCreate(
+                    name=name, data=data, block_schema_id=like.block_schema_id, block_type_id=like.block_type_id
+                )
+            )
 
 
 def only(runbook: str) -> dict[str, Any]:

@@ -17,9 +17,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import httpx
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
+from prefect.workers.process import ProcessWorker
 
-from deployments import automations
+from deployments import automations, database
 from deployments.manifest import ROOT, WORK_POOL
 from lab.model import Webhook
 from lab.processes import Processes
@@ -112,15 +114,26 @@ class Stack:
         }
 
     def start_server(self) -> None:
-        """Starts the Prefect server, if it does not run, and waits until it answers."""
+        """Starts the Prefect server, if it does not run, and waits until it answers.
+
+        Raises:
+            StackError: it has no database, or does not start.
+        """
         at = self.addresses
+        try:
+            database.provide(self._state / "prefect" / "prefect.db")
+        except (OSError, database.DatabaseError) as error:
+            raise StackError(f"the Prefect server has no database: {error}") from error
         host, port = at.prefect.removeprefix("http://").split(":")
         self._start(SERVER, ["deployments.server", "--host", host, "--port", port])
         self._wait("the Prefect server", f"{at.api}/health", SERVER)
 
     def create_pool(self) -> None:
         """Creates the work pool."""
-        self._run(["prefect", "work-pool", "create", WORK_POOL, "--type", "process", "--overwrite"])
+        template = ProcessWorker.get_default_base_job_template()
+        pool = WorkPoolCreate(name=WORK_POOL, type=ProcessWorker.type, base_job_template=template)
+        with temporary_settings({PREFECT_API_URL: self.addresses.api}), get_client(sync_client=True) as client:
+            client.create_work_pool(pool, overwrite=True)
 
     def deploy(self) -> None:
         """Creates the work pool and deploys everything that `prefect.yaml` names, and the automations beside it."""

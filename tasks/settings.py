@@ -18,6 +18,12 @@ def data_folder() -> Path:
     return Path(base) / "prefect-runbooks"
 
 
+def cache_folder() -> Path:
+    """The folder for what can be made again, by the XDG rules."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "prefect-runbooks"
+
+
 def _default_ledger() -> str:
     return f"sqlite:///{data_folder() / 'ledger.db'}"
 

@@ -17,7 +17,7 @@ from deployments.worker.orders import PULSE_SECONDS
 from deployments.worker.process import become_reaper
 from deployments.worker.records import AlreadyRuns, Records
 from deployments.worker.server import NoPool, Server
-from deployments.worker.slots import Slots
+from deployments.worker.slots import Slots, reserved_by_default
 from deployments.worker.worker import Patience, Worker
 from tasks.settings import settings
 
@@ -28,7 +28,7 @@ def worker(
     limit: Annotated[int, Parameter(help="At most so many runs at once.")] = 10,
     reserve: Annotated[
         int | None,
-        Parameter(help="So many of them only for critical runbooks, giving back and calling people; by default 2."),
+        Parameter(help="So many of them only for critical runbooks, giving back and calling people; by default 4."),
     ] = None,
     spares: Annotated[int, Parameter(help="Children that are kept ready.")] = 2,
     grace: Annotated[float, Parameter(help="Seconds that runs have to end when the worker is told to stop.")] = 25,
@@ -45,7 +45,7 @@ def worker(
     if "/" in name or "%" in name or name.startswith("."):
         raise UserError(f"{name!r} cannot be a worker's name: no '/', no '%', no '.' at the beginning")
     try:
-        slots = Slots(limit, min(2, limit - 1) if reserve is None else reserve)
+        slots = Slots(limit, reserved_by_default(limit) if reserve is None else reserve)
         records = Records(settings().worker_folder / name)
     except (ValueError, AlreadyRuns) as error:
         raise UserError(str(error)) from error

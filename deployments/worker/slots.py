@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from prefect.client.schemas.objects import FlowRun
 
 from deployments.manifest import LIFECYCLE_TAG, RESTORE_TAG
+from flows.incidents.restore import AT_ONCE
 from tasks.model.outcome import Severity
 
 NEVER_WAITS = frozenset({Severity.CRITICAL.value, RESTORE_TAG, LIFECYCLE_TAG})
@@ -21,6 +22,11 @@ NEVER_WAITS = frozenset({Severity.CRITICAL.value, RESTORE_TAG, LIFECYCLE_TAG})
 def never_waits(run: FlowRun) -> bool:
     """Whether slots are reserved for this run."""
     return not NEVER_WAITS.isdisjoint(run.tags)
+
+
+def reserved_by_default(limit: int) -> int:
+    """Four of the slots, or as many as there are but one: as many restores as begin at once, and a critical run."""
+    return min(AT_ONCE + 1, limit - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,7 @@ class Slots:
             raise ValueError(f"{self.reserved} of {self.limit} slots cannot be reserved: one must be left for the rest")
 
     def choose(self, due: Sequence[FlowRun], busy: Collection[FlowRun]) -> list[FlowRun]:
-        """Those of the due runs that may start next to the busy ones: first what never waits, then by their time."""
+        """Those of the due runs that may start next to the busy ones: first the critical ones, then what else never waits, then by their time."""
         ids = {run.id for run in busy}
         waiting = sorted((run for run in due if run.id not in ids), key=_turn)
         free = self.limit - len(busy)
@@ -52,6 +58,6 @@ class Slots:
         return chosen
 
 
-def _turn(run: FlowRun) -> tuple[bool, float]:
+def _turn(run: FlowRun) -> tuple[bool, bool, float]:
     due_at = run.next_scheduled_start_time or run.expected_start_time
-    return not never_waits(run), due_at.timestamp() if due_at else 0.0
+    return Severity.CRITICAL.value not in run.tags, not never_waits(run), due_at.timestamp() if due_at else 0.0

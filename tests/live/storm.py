@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import httpx
 import yaml
 
-from deployments.practice import practice_site
+from deployments.practice import SITE, practice_site, save_like
 from deployments.rules import rules
 from flows.message_bus.platform import MessageBus
 from lab.cluster import Cluster
@@ -110,9 +111,9 @@ class Buses:
         )
 
 
-def site(world: World, name: str, prometheus_url: str) -> MessageBus:
-    """The block of one of the buses: as the practice ground's, but elsewhere."""
-    changes = {
+def settings_of(name: str, prometheus_url: str) -> dict[str, Any]:
+    """In what the site of one of the buses differs from the practice ground's."""
+    return {
         "namespace": name,
         "alert_labels": {"site": name},
         "prometheus_url": prometheus_url,
@@ -120,7 +121,6 @@ def site(world: World, name: str, prometheus_url: str) -> MessageBus:
         "alertmanager_url": "",
         "contacts": [],
     }
-    return practice_site(world.endpoints).model_copy(update=changes)
 
 
 @contextmanager
@@ -135,11 +135,12 @@ def storming(world: World, names: Sequence[str], folder: Path) -> Iterator[Buses
         buses.make()
         stack.callback(buses.remove)
         port, url = _export(stack, buses), f"http://127.0.0.1:{free_port()}"
-        sites = {name: site(world, name, url) for name in names}
-        command = _prometheus(folder, port, url, list(sites.values()))
+        sites = {name: settings_of(name, url) for name in names}
+        blocks = [practice_site(world.endpoints).model_copy(update=one) for one in sites.values()]
+        command = _prometheus(folder, port, url, blocks)
         stack.enter_context(running(command, folder / "prometheus.log", lambda: answers(f"{url}/-/ready")))
-        for name, block in sites.items():
-            block.save(name, overwrite=True)
+        save_like(SITE, sites)
+        for name in names:
             stack.callback(MessageBus.delete, name)
         reacting = threading.Thread(target=buses.react, daemon=True)
         reacting.start()

@@ -83,6 +83,7 @@ def escalated(run: str, ending: str, seconds: float = 150) -> FlowRun:
     return wait_for(f"an escalation that ends as {ending}", ended, seconds)
 
 
+@pytest.mark.prove
 def test_a_failed_gate_that_reached_nobody_is_escalated(alone: World) -> None:
     """The pager refuses the run's own call; the state's name is the outcome's, and its type starts the escalation."""
     alone.save_site(escalate_after_minutes=0.2)

@@ -40,7 +40,6 @@ def test_a_healthy_system_is_left_alone(healthy: World) -> None:
 
 
 @pytest.mark.proves(RUNBOOK, "cured at once")
-@pytest.mark.prove
 def test_cured_by_the_steps_that_ask_nobody(healthy: World) -> None:
     """Pods, pools and their one rollout; the pauses are asked for, and not needed in the end."""
     began = datetime.now(UTC)
@@ -57,6 +56,7 @@ def test_cured_by_the_steps_that_ask_nobody(healthy: World) -> None:
 
 
 @pytest.mark.proves(RUNBOOK, "cured later")
+@pytest.mark.prove
 def test_event_sources_are_paused_with_approval_and_come_back_step_by_step(healthy: World, commands: Commands) -> None:
     """A site that may not grow: only the pauses help, and they ask. Worker, intake and server die before they are given
     back; the publishers return one pod at a time all the same."""

@@ -242,6 +242,7 @@ def test_ordinary_runs_leave_slots_for_what_never_waits(office: Office) -> None:
 # ---- what dies -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.prove
 def test_a_killed_worker_leaves_a_run_that_ends_well_and_can_be_cancelled(at: Office) -> None:
     """Its template and spares end at once. The next worker of its name knows of the runs, and executes none twice."""
     goes_on, unwanted = at.start("waits", seconds=12), at.start("waits")

@@ -23,9 +23,10 @@ class Profile:
     lives: int  # examples of the state machine
     steps: int  # rules in each, at most
     races: int  # examples of runs that want the same at the same time
+    kills: int  # of the points of a story, those at which it is killed
 
 
-PROFILES = {"ci": Profile("ci", 15, 30, 20), "prove": Profile("prove", 800, 60, 1200)}
+PROFILES = {"ci": Profile("ci", 15, 30, 12, 6), "prove": Profile("prove", 800, 60, 1200, 1000)}
 
 
 def profile() -> Profile:
@@ -49,7 +50,8 @@ def chosen(examples: int, steps: int = 50) -> settings:
 
 def _told() -> str:
     found = profile()
-    return f"properties: profile {found.name}, {found.lives} lives of at most {found.steps} steps, {found.races} races"
+    lives = f"{found.lives} lives of at most {found.steps} steps"
+    return f"properties: profile {found.name}, {lives}, {found.races} races, {found.kills} kills in each story"
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -9,8 +9,9 @@ import pytest
 from prefect.client.schemas.objects import FlowRun
 
 from deployments.manifest import manifest
-from deployments.worker.slots import Slots, never_waits
+from deployments.worker.slots import Slots, never_waits, reserved_by_default
 from flows.catalogue import RUNBOOKS
+from flows.incidents.restore import AT_ONCE
 from tasks.model.outcome import Severity
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -42,7 +43,19 @@ def test_as_many_start_as_there_are_slots_and_the_oldest_first() -> None:
 
 def test_what_never_waits_comes_first_however_late_it_is_due() -> None:
     due = [warning("old", 0), critical("critical", 9), run("restore", "restore", minutes=5)]
-    assert names(Slots(3, 1), due) == ["restore", "critical", "old"]
+    assert names(Slots(3, 1), due) == ["critical", "restore", "old"]
+
+
+def test_giving_back_at_several_sites_leaves_a_slot_for_a_critical_run() -> None:
+    """Although every slot that ordinary runs may take is taken."""
+    slots = Slots(10, reserved_by_default(10))
+    flood = [warning(f"warning {number}") for number in range(100)]
+    busy = [*slots.choose(flood, []), *(run(f"restore {number}", "restore") for number in range(AT_ONCE))]
+    assert names(slots, [critical(), *flood], *busy) == ["critical"]
+
+
+def test_a_small_worker_reserves_what_it_can() -> None:
+    assert [reserved_by_default(limit) for limit in (1, 2, 4, 5, 10)] == [0, 1, 3, 4, 4]
 
 
 def test_reserved_slots_stay_free_for_what_never_waits() -> None:

@@ -1,0 +1,66 @@
+"""What people see and do in the Prefect UI, with a real browser: a run's form, the plan, the answer, the report."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+
+from deployments.practice import SITE
+from lab.model import Form
+from tasks.model.outcome import Outcome, Trust
+from tests.live.browser import browsing, choose, picture, resume_form
+from tests.live.conftest import World
+from tests.live.test_approval import question
+
+pytestmark = [pytest.mark.live, pytest.mark.prove, pytest.mark.timeout(400)]
+
+RUNBOOK, ALERT = "high_task_queue_depth", "HighTaskQueueDepth"
+
+
+def test_a_plan_is_read_and_approved_and_its_report_is_read(healthy: World, tmp_path: Path) -> None:
+    healthy.save_site(trust=Trust.APPROVE)
+    began = datetime.now(UTC)
+    healthy.break_("queue-overload", Form.CURABLE_AT_ONCE)
+    run = healthy.run_of(healthy.incident(ALERT))
+    asked = question(healthy)
+
+    with browsing() as page:
+        form = resume_form(page, healthy.at.run_page(run))
+        told = form.inner_text()
+        picture(page, tmp_path, "form")
+        for line in asked.plan:
+            assert line in told
+        choose(page, form, "approve")
+        form.get_by_label("Your name").fill("ada")
+        form.get_by_role("button", name="Submit").click()
+
+        record, report = healthy.end_of(run)
+        assert record.outcome is Outcome.RECOVERED, report.verdict
+        assert [(a.key, a.answer, a.by) for a in report.approvals] == [(asked.key, "approved", "ada")]
+        (write,) = healthy.writes(began, accepted=True)
+        assert write.resource == "horizontalpodautoscalers"
+        healthy.ended_in_prefect(run)
+
+        page.goto(healthy.at.run_page(run))
+        page.get_by_text("Recovered", exact=True).first.wait_for()
+        picture(page, tmp_path, "run")
+        page.get_by_role("tab", name="Artifacts").click()
+        page.get_by_text(f"{RUNBOOK}-{SITE}".replace("_", "-"), exact=True).first.click()
+        page.get_by_text(report.verdict).first.wait_for()
+        picture(page, tmp_path, "report")
+
+
+def test_a_run_by_hand_is_asked_for_in_words(healthy: World, tmp_path: Path) -> None:
+    name = RUNBOOK.replace("_", "-")
+    with get_client(sync_client=True) as client:
+        deployment = client.read_deployment_by_name(f"{name}/{name}")
+    with browsing() as page:
+        page.goto(f"{healthy.at.prefect}/deployments/deployment/{deployment.id}/run")
+        page.get_by_text("How far to go", exact=True).wait_for()
+        told = page.locator("form").first.inner_text()
+        picture(page, tmp_path, "by-hand")
+    for words in ("Site", "Incident", "Leave it empty in a manual run", "Never further than the site allows"):
+        assert words in told
