@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+from deployments.worker import certificates
 from deployments.worker.orders import Ready
 from tasks.version import code_version
 
@@ -66,6 +67,7 @@ def prepare(modules: Sequence[str]) -> str:
     version = code_version()  # of the files as they are now; the worker sees to it that they stay so until we are ready
     for module in (*ENGINE, "deployments.worker.child", *modules):
         import_module(module)
+    certificates.read_once()
     check_alone()
     gc.collect()
     gc.freeze()  # children share the memory of what is never collected

@@ -41,7 +41,8 @@ class Slots:
             raise ValueError(f"{self.reserved} of {self.limit} slots cannot be reserved: one must be left for the rest")
 
     def choose(self, due: Sequence[FlowRun], busy: Collection[FlowRun]) -> list[FlowRun]:
-        """Those of the due runs that may start next to the busy ones: first the critical ones, then what else never waits, then by their time."""
+        """Those of the due runs that may start next to the busy ones: first the critical ones, then what else never
+        waits, then by their time."""
         ids = {run.id for run in busy}
         waiting = sorted((run for run in due if run.id not in ids), key=_turn)
         free = self.limit - len(busy)

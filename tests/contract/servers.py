@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import httpx
 import pytest
+
+from lab import plain_http
 
 
 def free_port() -> int:
@@ -55,7 +56,4 @@ def running(command: Sequence[str], log: Path, ready: Callable[[], bool], within
 
 def answers(url: str) -> bool:
     """Whether the URL answers with success."""
-    try:
-        return httpx.get(url, timeout=2, trust_env=False).is_success
-    except httpx.HTTPError:
-        return False
+    return plain_http.get(url) is not None

@@ -17,6 +17,7 @@ from flows.message_bus.high_task_queue_depth import RUNBOOK as HIGH
 from flows.message_bus.high_task_queue_depth import trigger
 from flows.message_bus.platform import MessageBus, Series
 from flows.message_bus.worker_pool_exhaustion import RUNBOOK as EXHAUSTION
+from lab.plain_http import TRUSTS_NOBODY
 from tasks.alerts import alert_resolved
 from tasks.model.criterion import Criterion, Holds, Sample
 from tasks.model.incident import Raiser
@@ -312,10 +313,12 @@ def _soon(seconds: float) -> str:
 
 
 def _post(monitoring: Monitoring, what: str, body: object) -> None:
-    httpx.post(f"{monitoring.alertmanager_url}/api/v2/{what}", json=body, trust_env=False).raise_for_status()
+    httpx.post(
+        f"{monitoring.alertmanager_url}/api/v2/{what}", json=body, trust_env=False, verify=TRUSTS_NOBODY
+    ).raise_for_status()
 
 
 def _suppressed(monitoring: Monitoring, name: str) -> bool:
-    found = httpx.get(f"{monitoring.alertmanager_url}/api/v2/alerts", trust_env=False).json()
+    found = httpx.get(f"{monitoring.alertmanager_url}/api/v2/alerts", trust_env=False, verify=TRUSTS_NOBODY).json()
     states: dict[str, str] = {each["labels"]["alertname"]: each["status"]["state"] for each in found}
     return states.get(name) == "suppressed"

@@ -19,7 +19,6 @@ from uuid import UUID
 import httpx
 import psutil
 import pytest
-from prefect.client.orchestration import get_client
 from pydantic import SecretStr
 
 from deployments.cli import main
@@ -27,7 +26,7 @@ from deployments.practice import SITE, only, practice_site, write_practice_rules
 from deployments.rules import WATCHDOG
 from deployments.stack import Addresses, Stack
 from flows.message_bus.platform import MessageBus
-from lab import servers
+from lab import plain_http, servers
 from lab.audit import AuditRecord
 from lab.ground import Ground
 from lab.model import Endpoints, Form
@@ -36,9 +35,13 @@ from tasks.contacts import Channel
 from tasks.ledger import ClaimState, Ledger, RunRecord
 from tasks.model.incident import Incident
 from tasks.report import Report
+from tasks.systems.prefect import get_client
 from tests.contract.receiver import Receiver, receiving
 
 T = TypeVar("T")
+
+# What a test asks again and again reads no certificates each time: that takes longer than to ask.
+HTTP = httpx.Client(trust_env=False, verify=plain_http.TRUSTS_NOBODY)
 
 ROUTING_KEY = "0123456789abcdef0123456789abcdef"
 
@@ -105,7 +108,7 @@ class World:
             self._post_alert({**self._forced.pop(), "endsAt": datetime.now(UTC).isoformat()})
 
     def _post_alert(self, alert: dict[str, Any]) -> None:
-        httpx.post(f"{self.endpoints.alertmanager_url}/api/v2/alerts", json=[alert]).raise_for_status()
+        HTTP.post(f"{self.endpoints.alertmanager_url}/api/v2/alerts", json=[alert]).raise_for_status()
 
     def fail_at(self, point: str, act: str = "kill", nth: int = 1) -> None:
         """Lets the next process that reaches this fail point end or halt there, once."""
@@ -261,7 +264,7 @@ def healthy(world: World, request: pytest.FixtureRequest) -> World:
 
 def _quiet(world: World) -> bool | None:
     """Whether no alert is on, no incident is open and no run is at work."""
-    on = httpx.get(f"{world.endpoints.alertmanager_url}/api/v2/alerts").json()
+    on = HTTP.get(f"{world.endpoints.alertmanager_url}/api/v2/alerts").json()
     alerts = [alert for alert in on if alert["labels"]["alertname"] != WATCHDOG]
     busy = [run for run in world.ledger.runs.latest(50) if run.ended_at is None]
     return None if alerts or busy or world.open_incident() else True

@@ -23,7 +23,7 @@ from lab.kubernetes.objects import Object
 from lab.servers import find_prometheus
 from lab.state import State
 from tests.contract.servers import answers, free_port, running
-from tests.live.conftest import World
+from tests.live.conftest import HTTP, World
 
 ENOUGH = 5
 OVERFLOWING, DRAINED = 900, 10
@@ -204,7 +204,7 @@ def post_until_taken(url: str, token: str, batch: object, seconds: float) -> int
         while not deadline.is_set():
             tries += 1
             try:
-                answer = httpx.post(url, json=batch, headers={"Authorization": f"Bearer {token}"}, timeout=10)
+                answer = HTTP.post(url, json=batch, headers={"Authorization": f"Bearer {token}"}, timeout=10)
             except httpx.TransportError:
                 deadline.wait(0.5)
                 continue

@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
 import pytest
 
 from deployments.practice import NUMBERS, PACE
 from lab.model import Form
 from tasks.ledger import Answer, Approval
 from tasks.model.outcome import Outcome, Trust
-from tests.live.conftest import Commands, World, wait_for
+from tests.live.conftest import HTTP, Commands, World, wait_for
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
 
@@ -34,7 +33,7 @@ def suspended(world: World, approval: Approval) -> bool:
 
 def answer_in_the_form(world: World, run: str, **given: Any) -> Any:
     """What the page sends when a person submits the form."""
-    return httpx.post(f"{world.at.api}/flow_runs/{run}/resume", json={"run_input": given}, timeout=20).json()
+    return HTTP.post(f"{world.at.api}/flow_runs/{run}/resume", json={"run_input": given}, timeout=20).json()
 
 
 def test_a_plan_is_approved_in_the_form_and_survives_the_worker(healthy: World) -> None:

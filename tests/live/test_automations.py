@@ -7,10 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import httpx
 import pytest
 from prefect import State
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 from prefect.client.schemas.objects import FlowRun
 from prefect.events.schemas.automations import AutomationCore
@@ -23,7 +21,8 @@ from lab.model import Form
 from tasks.incidents import new_incident
 from tasks.model.incident import Incident, Raiser
 from tasks.model.outcome import Outcome
-from tests.live.conftest import Commands, World, wait_for
+from tasks.systems.prefect import get_client
+from tests.live.conftest import HTTP, Commands, World, wait_for
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
@@ -51,7 +50,7 @@ def raised(world: World, form: Form) -> tuple[Incident, str]:
     """Breaks the ground, and does what the intake would do: an incident, and a run for it."""
     world.break_(FAULT, form)
     alerts = f"{world.endpoints.alertmanager_url}/api/v2/alerts"
-    wait_for("the alert", lambda: ALERT in httpx.get(alerts).text or None, 60)
+    wait_for("the alert", lambda: ALERT in HTTP.get(alerts).text or None, 60)
     incident, _ = world.ledger.incidents.open(
         new_incident(
             raiser=Raiser.PERSON,

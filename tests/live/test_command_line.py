@@ -8,11 +8,11 @@ import sys
 from datetime import UTC, datetime
 
 import pytest
-from prefect.client.orchestration import get_client
 
 from deployments.practice import SITE
 from lab.model import Form
 from tasks.model.outcome import Outcome, Trust
+from tasks.systems.prefect import get_client
 from tests.live.conftest import Commands, World, wait_for
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(200)]

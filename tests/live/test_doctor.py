@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 from kubernetes import client, config
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import BlockDocumentUpdate, WorkPoolUpdate
 from pydantic import SecretStr
 
@@ -29,6 +28,7 @@ from tasks.ledger import Ledger
 from tasks.limits import Limits
 from tasks.model.outcome import Trust
 from tasks.settings import settings
+from tasks.systems.prefect import get_client
 from tests.live.conftest import ROUTING_KEY, Commands, World, wait_for
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(280)]

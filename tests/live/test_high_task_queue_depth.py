@@ -7,13 +7,13 @@ from typing import Any
 
 import httpx
 import pytest
-from prefect.client.orchestration import get_client
 
 from deployments.practice import SITE
 from lab.audit import AuditRecord
 from lab.model import Form
 from tasks.model.incident import Raiser
 from tasks.model.outcome import Outcome
+from tasks.systems.prefect import get_client
 from tests.live.conftest import Commands, World, wait_for
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]

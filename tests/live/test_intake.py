@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from deployments.practice import SITE
-from tests.live.conftest import World, wait_for
+from tests.live.conftest import HTTP, World, wait_for
 
 pytestmark = pytest.mark.live
 
@@ -49,9 +49,9 @@ def test_an_alert_of_nobody_is_listed_by_the_command_line(healthy: World, intake
 
 
 def test_it_tells_how_everything_is(world: World) -> None:
-    wait_for("all parts", lambda: httpx.get(f"{world.at.intake}/health").status_code == 200 or None, 20)
-    assert httpx.get(f"{world.at.intake}/live").json() == {"status": "ok", "failing": {}}
-    assert 'runbooks_up{part="Prefect server"} 1.0' in httpx.get(f"{world.at.intake}/metrics").text
+    wait_for("all parts", lambda: HTTP.get(f"{world.at.intake}/health").status_code == 200 or None, 20)
+    assert HTTP.get(f"{world.at.intake}/live").json() == {"status": "ok", "failing": {}}
+    assert 'runbooks_up{part="Prefect server"} 1.0' in HTTP.get(f"{world.at.intake}/metrics").text
 
 
 def test_the_alerting_of_the_site_gives_a_sign_of_life(world: World) -> None:

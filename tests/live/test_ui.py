@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from prefect.client.orchestration import get_client
 
 from deployments.practice import SITE
 from lab.model import Form
 from tasks.model.outcome import Outcome, Trust
+from tasks.systems.prefect import get_client
 from tests.live.browser import browsing, choose, picture, resume_form
 from tests.live.conftest import World
 from tests.live.test_approval import question

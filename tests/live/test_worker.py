@@ -18,13 +18,13 @@ from uuid import UUID
 
 import psutil
 import pytest
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Cancelling
 
 from deployments.manifest import WORK_POOL
 from deployments.stack import STOCK_WORKER, WORKER, Stack
 from deployments.worker.code import ROOT
+from tasks.systems.prefect import get_client
 from tests.live import rogues
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
