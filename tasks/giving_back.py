@@ -108,11 +108,17 @@ def _leave(case: Case[P, F], change: Change, why: str) -> None:
 
 
 def undo(case: Case[P, F]) -> None:
-    """After a failed gate: takes back what this run changed without effect, where that disturbs nobody."""
-    for holding in case.ledger.claims.holdings(case.site):
-        ours = [c for c in holding.claims if c.run == case.run_id and c.option in case.useless]
-        if not ours:
-            continue
+    """After a failed gate: takes back what this run changed without effect, where that disturbs nobody.
+
+    What came last goes first: else pods that a lower number takes away are in the way of the rollout that another one
+    needs.
+    """
+    ours_by_holding = [
+        (holding, [c for c in holding.claims if c.run == case.run_id and c.option in case.useless])
+        for holding in case.ledger.claims.holdings(case.site)
+    ]
+    useless = [(holding, ours) for holding, ours in ours_by_holding if ours]
+    for holding, ours in sorted(useless, key=lambda one: one[1][-1].id, reverse=True):
         if why := out_of_reach(case, holding):
             case.note("kept", why)
             continue

@@ -14,6 +14,7 @@ from flows.checks.health_check import health_check
 from flows.incidents.escalate import escalate
 from flows.incidents.restore import restore
 from tasks.systems.kubernetes.client import preload
+from tasks.systems.tls import trusted
 
 
 def own_flows() -> dict[str, Flow[..., Any]]:
@@ -22,4 +23,6 @@ def own_flows() -> dict[str, Flow[..., Any]]:
     return {f"{os.path.relpath(inspect.getfile(flow.fn), ROOT)}:{flow.fn.__name__}": flow for flow in flows}
 
 
-preload()  # in the template, so that no child has to
+# In the template, so that no child has to.
+preload()
+trusted()

@@ -137,6 +137,16 @@ def test_what_helped_or_was_not_judged_is_kept(site: InlineCase) -> None:
     assert claims(site) == [("at least 5", ClaimState.RELEASED), ("at most 1", ClaimState.OPEN)]
 
 
+def test_what_came_last_is_undone_first(site: InlineCase) -> None:
+    """Else what the first undoing sets in motion, e.g. pods that go, is in the way of the next one."""
+    scale(site)
+    do(site, SLOW, at_most(numbers(site)["publishers"]))
+    site.useless.extend([SCALE, SLOW])
+    undo(site)
+    undone = [c.target.name for c in site.ledger.changes.of_run("run-1") if c.purpose is Purpose.UNDO]
+    assert undone == ["publishers", "orchestration"]
+
+
 def test_undoing_that_would_disturb_somebody_is_left(site: InlineCase) -> None:
     """Fewer pods, where a pod that goes may take its work with it."""
     numbers(site)["orchestration"].lowering = Effect.DISRUPTIVE
