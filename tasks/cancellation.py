@@ -26,18 +26,18 @@ def noting_cancellation(ledger: Ledger, run: str) -> Iterator[None]:
     try:
         yield
     except TerminationSignal:
-        if _cancelled(run):
+        if cancelled(UUID(run)):
             with suppress(LedgerUnavailable):  # then it counts as dead
                 ledger.runs.note(run, "ended", f"{Outcome.CANCELLED.value}: {WHY}")
                 ledger.runs.end(run, Outcome.CANCELLED, WHY, None)
         raise
 
 
-def _cancelled(run: str) -> bool:
-    """Whether Prefect says so. Where it cannot be asked the run counts as dead, and is looked at again."""
+def cancelled(run: UUID) -> bool:
+    """Whether a person cancelled the run. While Prefect cannot be asked: not that we know."""
     try:
         with get_client(sync_client=True) as client:
-            state = client.read_flow_run(UUID(run)).state
+            state = client.read_flow_run(run).state
     except httpx.HTTPError:
         return False
     return state is not None and (state.is_cancelling() or state.is_cancelled())

@@ -16,11 +16,10 @@ import threading
 import time
 from contextlib import suppress
 
-import httpx
 from prefect._internal import control_listener
 
 from deployments.worker.orders import PULSE_SECONDS, Order, Word
-from tasks.systems.prefect import get_client
+from tasks.cancellation import cancelled
 
 ASK_SECONDS = 5.0  # between two questions of an orphan whether it was cancelled
 GRACE_SECONDS = 30.0  # for a run that was told to end
@@ -75,7 +74,7 @@ class Lifeline(threading.Thread):
         while time.monotonic() < deadline:
             if self._over.wait(ASK_SECONDS):
                 return
-            if self._cancelled():
+            if cancelled(self._run):
                 end(Word.CANCEL)
                 break
         else:
@@ -83,14 +82,6 @@ class Lifeline(threading.Thread):
             os.kill(os.getpid(), signal.SIGTERM)  # for Prefect's engine a crash, which it reports
         if not self._over.wait(GRACE_SECONDS):
             os.killpg(0, signal.SIGKILL)
-
-    def _cancelled(self) -> bool:
-        try:
-            with get_client(sync_client=True) as client:
-                state = client.read_flow_run(self._run).state
-        except httpx.HTTPError:
-            return False  # asked again in a moment
-        return state is not None and state.is_cancelling()
 
 
 def end(word: Word) -> None:

@@ -151,7 +151,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "a run that a person cancelled is not started again",
-        _instead(cancellation.noting_cancellation, "if _cancelled(run):", "if False:"),
+        _instead(cancellation.noting_cancellation, "if cancelled(UUID(run)):", "if False:"),
         ("test_cancellation.py::test_only_a_run_that_a_person_cancelled_is_over",),
     ),
     # -- what must not be done twice --
