@@ -13,7 +13,10 @@ from tasks.model.change import Change
 from tasks.model.claim import Draft
 from tasks.model.outcome import Severity
 from tasks.model.target import Target
+from tasks.systems.errors import is_transient
 
+AWAY_SECONDS = 30.0  # the longest that a run waits for a Prefect server that does not answer
+ASK_AGAIN_SECONDS = 1.0
 _MAY_HAVE_ARRIVED = (ChangeState.INTENDED, ChangeState.APPLIED, ChangeState.IN_EFFECT, ChangeState.EFFECT_UNKNOWN)
 
 
@@ -46,12 +49,29 @@ class LiveFacts:
     claims_incident: bool = True  # a restore acts on behalf of an incident that another run had
     pulse: Pulse | None = None
     told_to_end: bool = False  # by a person in Prefect, or by the worker
+    away_since: float | None = None  # when Prefect first gave no answer, in seconds of the steady clock
 
     def now(self) -> datetime:
         return self.ledger.now()
 
     def paused(self) -> str:
-        return switch.paused(self.ledger, self.site)
+        while True:
+            try:
+                why = switch.paused(self.ledger, self.site)
+            except Exception as error:
+                if not (is_transient(error) and self._waits_for_prefect()):
+                    raise
+                time.sleep(ASK_AGAIN_SECONDS)
+            else:
+                self.away_since = None
+                return why
+
+    def _waits_for_prefect(self) -> bool:
+        """A server that is started again is back within seconds, and the run then goes on; to give up at once would
+        call a person for nothing. But there is only so much patience, however many writes are still to be asked for."""
+        if self.away_since is None:
+            self.away_since = time.monotonic()
+        return not self.told_to_end and time.monotonic() - self.away_since < AWAY_SECONDS
 
     def taken_by(self) -> str:
         incident = self.ledger.incidents.get(self.incident) if self.incident else None

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
+import httpx
 import pytest
 
+from tasks import facts
 from tasks.guards import Facts
 from tasks.ledger import ChangeState
 from tasks.model.change import Change, Diff, Purpose, Surroundings
@@ -202,3 +204,68 @@ def test_a_number_is_ours_when_we_wrote_it_or_were_about_to(case: InlineCase) ->
     assert [ours(value) for value in (2, 5, 7)] == [True, True, False], "nobody knows yet whether it arrived"
     case.ledger.claims.confirm(number)
     assert [ours(value) for value in (2, 5, 7)] == [False, True, False]
+
+
+# ---- a Prefect server that does not answer -------------------------------------------------------------------------
+
+
+class Away:
+    """The kill switch while the Prefect server is away until some moment of a clock that sleeping turns."""
+
+    def __init__(self, until: float, error: Exception) -> None:
+        self.time, self._until, self._error = 0.0, until, error
+
+    def monotonic(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+    def paused(self, ledger: object, site: str) -> str:
+        if self.time < self._until:
+            raise self._error
+        return "by ada"
+
+
+def away(case: InlineCase, monkeypatch: pytest.MonkeyPatch, until: float, error: Exception) -> Away:
+    found = Away(until, error)
+    monkeypatch.setattr(facts, "time", found)
+    monkeypatch.setattr(facts, "switch", found)
+    return found
+
+
+def test_a_server_that_starts_again_is_waited_for(case: InlineCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = away(case, monkeypatch, 12, httpx.ConnectError("refused"))
+    assert case.facts.paused() == "by ada"
+    assert clock.time == 12
+
+
+def test_it_is_waited_for_only_once(case: InlineCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many writes are asked for, a person is called within the minute."""
+    clock = away(case, monkeypatch, 1e9, httpx.ConnectError("refused"))
+    for _ in range(3):
+        with pytest.raises(httpx.ConnectError):
+            case.facts.paused()
+    assert clock.time == facts.AWAY_SECONDS
+
+
+def test_after_an_answer_there_is_new_patience(case: InlineCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    away(case, monkeypatch, facts.AWAY_SECONDS - 1, httpx.ConnectError("refused"))
+    case.facts.paused()
+    later = away(case, monkeypatch, 20, httpx.ConnectError("refused"))
+    assert case.facts.paused() == "by ada"
+    assert later.time == 20
+
+
+@pytest.mark.parametrize(
+    ("error", "told"), [(PermissionError("may not be read"), False), (httpx.ConnectError("refused"), True)]
+)
+def test_what_time_does_not_mend_is_not_waited_for(
+    case: InlineCase, monkeypatch: pytest.MonkeyPatch, error: Exception, told: bool
+) -> None:
+    """Neither a switch that may not be read, nor for a run that was told to end."""
+    clock = away(case, monkeypatch, 5, error)
+    case.facts.told_to_end = told
+    with pytest.raises(type(error)):
+        case.facts.paused()
+    assert clock.time == 0
