@@ -6,15 +6,13 @@ computing, each time that the demo, a test or a measurement begins with a new on
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import prefect
 
+from deployments.command import CommandFailed, run_module
 from tasks.settings import cache_folder
 
 MAKING_SECONDS = 300.0
@@ -58,18 +56,13 @@ def kept() -> Path:
 
 def _make(database: Path) -> None:
     environment = {
-        **os.environ,
         "PREFECT_HOME": str(database.parent),
         "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{database}",
     }
-    command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=MAKING_SECONDS)
-    except subprocess.TimeoutExpired as error:
-        raise DatabaseError(f"its tables were not made within {MAKING_SECONDS:g} s") from error
-    if done.returncode != 0:
-        last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no output"]
-        raise DatabaseError(f"its tables could not be made: {last[0]}")
+        run_module(["prefect", "server", "database", "upgrade", "--yes"], environment, MAKING_SECONDS)
+    except CommandFailed as error:
+        raise DatabaseError(f"its tables could not be made: {error}") from error
 
 
 if __name__ == "__main__":

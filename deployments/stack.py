@@ -9,7 +9,6 @@ import json
 import os
 import secrets
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,12 +16,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import httpx
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
 from prefect.workers.process import ProcessWorker
 
 from deployments import automations, database
-from deployments.manifest import ROOT, WORK_POOL
+from deployments.command import CommandFailed, run_module
+from deployments.manifest import WORK_POOL
 from lab import plain_http
 from lab.model import Webhook
 from lab.processes import Processes
@@ -133,14 +134,14 @@ class Stack:
         """Creates the work pool."""
         template = ProcessWorker.get_default_base_job_template()
         pool = WorkPoolCreate(name=WORK_POOL, type=ProcessWorker.type, base_job_template=template)
-        with temporary_settings({PREFECT_API_URL: self.addresses.api}), get_client(sync_client=True) as client:
+        with self._client() as client:
             client.create_work_pool(pool, overwrite=True)
 
     def deploy(self) -> None:
         """Creates the work pool and deploys everything that `prefect.yaml` names, and the automations beside it."""
         self.create_pool()
         self._run(["prefect", "--no-prompt", "deploy", "--all"])
-        with temporary_settings({PREFECT_API_URL: self.addresses.api}), get_client(sync_client=True) as client:
+        with self._client() as client:
             automations.apply(client)
 
     def start_worker(self, *, stock: bool = False, options: tuple[str, ...] = ()) -> None:
@@ -214,17 +215,16 @@ class Stack:
         self._processes.wait(what, lambda: plain_http.get(url) is not None, (process,), START_SECONDS)
 
     def _run(self, module: list[str]) -> None:
-        done = subprocess.run(
-            [sys.executable, "-m", *module],
-            cwd=ROOT,
-            env={**os.environ, **self.environment()},
-            capture_output=True,
-            text=True,
-            timeout=START_SECONDS,
-        )
-        if done.returncode != 0:
-            last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no output"]
-            raise StackError(f"`{' '.join(module)}` failed: {last[0]}")
+        try:
+            run_module(module, self.environment(), START_SECONDS)
+        except CommandFailed as error:
+            raise StackError(f"`{' '.join(module)}` failed: {error}") from error
+
+    @contextmanager
+    def _client(self) -> Iterator[SyncPrefectClient]:
+        """A client of this stack's server, whichever this process itself uses."""
+        with temporary_settings({PREFECT_API_URL: self.addresses.api}), get_client(sync_client=True) as client:
+            yield client
 
 
 def _free_ports(count: int) -> list[int]:

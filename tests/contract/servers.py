@@ -31,8 +31,8 @@ def need(package: str, *names: str) -> str:
     if program is not None:
         return program
     if os.environ.get("CI") == "true":
-        pytest.fail(f"CI must run the contract tests: {package} is missing (apt install {package})")
-    pytest.skip(f"CONTRACT NOT TESTED: {package} is missing (apt install {package})")
+        pytest.fail(f"CI must run this test: {package} is missing (apt install {package})")
+    pytest.skip(f"NOT TESTED: {package} is missing (apt install {package})")
 
 
 @contextlib.contextmanager

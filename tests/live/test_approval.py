@@ -10,6 +10,7 @@ import pytest
 from deployments.practice import NUMBERS, PACE
 from lab.model import Form
 from tasks.ledger import Answer, Approval
+from tasks.model.incident import Incident
 from tasks.model.outcome import Outcome, Trust
 from tests.live.conftest import HTTP, Commands, World, wait_for
 
@@ -31,6 +32,15 @@ def suspended(world: World, approval: Approval) -> bool:
     return world.state_of(approval.run) == ("PAUSED", "Suspended")
 
 
+def broken(world: World) -> tuple[datetime, Incident, str, Approval]:
+    """What one change would cure. The moment before, the incident, its run, and the plan that it asks about."""
+    began = datetime.now(UTC)
+    world.break_("queue-overload", Form.CURABLE_AT_ONCE)
+    incident = world.incident(ALERT)
+    run = world.run_of(incident)
+    return began, incident, run, question(world)
+
+
 def answer_in_the_form(world: World, run: str, **given: Any) -> Any:
     """What the page sends when a person submits the form."""
     return HTTP.post(f"{world.at.api}/flow_runs/{run}/resume", json={"run_input": given}, timeout=20).json()
@@ -39,10 +49,7 @@ def answer_in_the_form(world: World, run: str, **given: Any) -> Any:
 def test_a_plan_is_approved_in_the_form_and_survives_the_worker(healthy: World) -> None:
     """A site that trusts no runbook to act: the whole plan waits. The worker dies meanwhile, and another goes on."""
     healthy.save_site(trust=Trust.APPROVE)
-    began = datetime.now(UTC)
-    healthy.break_("queue-overload", Form.CURABLE_AT_ONCE)
-    run = healthy.run_of(healthy.incident(ALERT))
-    asked = question(healthy)
+    began, _, run, asked = broken(healthy)
 
     assert asked.run == run
     assert healthy.writes(began) == []
@@ -91,10 +98,7 @@ def test_an_answer_is_for_its_plan_only(healthy: World) -> None:
 @pytest.mark.prove
 def test_a_question_that_nobody_answers_expires(healthy: World) -> None:
     healthy.save_site(trust=Trust.APPROVE, pace=PACE.model_copy(update={"approve_minutes": 0.2}))
-    began = datetime.now(UTC)
-    healthy.break_("queue-overload", Form.CURABLE_AT_ONCE)
-    run = healthy.run_of(healthy.incident(ALERT))
-    question(healthy)
+    began, _, run, _ = broken(healthy)
 
     record, report = healthy.end_of(run)
 
@@ -107,10 +111,7 @@ def test_a_question_that_nobody_answers_expires(healthy: World) -> None:
 @pytest.mark.prove
 def test_a_question_is_withdrawn_when_the_alert_resolves(healthy: World, commands: Commands) -> None:
     healthy.save_site(trust=Trust.APPROVE)
-    began = datetime.now(UTC)
-    healthy.break_("queue-overload", Form.CURABLE_AT_ONCE)
-    run = healthy.run_of(healthy.incident(ALERT))
-    asked = question(healthy)
+    began, _, run, asked = broken(healthy)
     healthy.ground.heal()
 
     record, _ = healthy.end_of(run)
@@ -128,11 +129,7 @@ def test_a_question_is_withdrawn_when_the_alert_resolves(healthy: World, command
 def test_a_person_takes_the_incident(healthy: World, commands: Commands) -> None:
     """'I have it': the suspended run ends without a write, and nobody else is called."""
     healthy.save_site(trust=Trust.APPROVE)
-    began = datetime.now(UTC)
-    healthy.break_("queue-overload", Form.CURABLE_AT_ONCE)
-    incident = healthy.incident(ALERT)
-    run = healthy.run_of(incident)
-    asked = question(healthy)
+    began, incident, run, asked = broken(healthy)
 
     assert commands.run("take", incident.id[:8], "--by", "ada")[0] == 0
     assert commands.run("approve", asked.key)[0] == 0

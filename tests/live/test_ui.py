@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from deployments.practice import SITE
-from lab.model import Form
 from tasks.model.outcome import Outcome, Trust
 from tasks.systems.prefect import get_client
 from tests.live.browser import browsing, choose, picture, resume_form
 from tests.live.conftest import World
-from tests.live.test_approval import question
+from tests.live.test_approval import RUNBOOK, broken
 
 pytestmark = [pytest.mark.live, pytest.mark.prove, pytest.mark.timeout(400)]
-
-RUNBOOK, ALERT = "high_task_queue_depth", "HighTaskQueueDepth"
 
 
 def test_a_plan_is_read_and_approved_and_its_report_is_read(healthy: World, tmp_path: Path) -> None:
     healthy.save_site(trust=Trust.APPROVE)
-    began = datetime.now(UTC)
-    healthy.break_("queue-overload", Form.CURABLE_AT_ONCE)
-    run = healthy.run_of(healthy.incident(ALERT))
-    asked = question(healthy)
+    began, _, run, asked = broken(healthy)
 
     with browsing() as page:
         form = resume_form(page, healthy.at.run_page(run))

@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--metrics-window", type=float, default=5.0, help="seconds over which CPU use is averaged")
     parser.add_argument("--capacity-cpu", default="32", help="what the node claims to have, for the scheduler")
     parser.add_argument("--capacity-memory", default="64Gi")
-    parser.add_argument("--capacity-pods", type=int, default=500)  # idle processes
+    parser.add_argument("--capacity-pods", type=int, default=500, help="enough for a storm's idle ones")
     parser.add_argument("--ready-file", type=Path, help="file to touch when the node is ready")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")

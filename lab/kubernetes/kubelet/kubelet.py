@@ -72,12 +72,12 @@ class Kubelet:
 
     async def shut_down(self) -> None:
         """Ends all processes, by force after five seconds. The API keeps the pods: a new kubelet runs them again."""
-        for pod in list(self._pods.values()):
+        for pod in self.pods():
             for container in pod.containers:
                 container.stop(_SHUTDOWN_GRACE)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_SHUTDOWN_GRACE + 1.0):
-                for pod in list(self._pods.values()):
+                for pod in self.pods():
                     for container in pod.containers:
                         await container.ended.wait()
         tasks = list(self._tasks.values())
