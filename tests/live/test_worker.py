@@ -185,7 +185,7 @@ def test_runs_are_executed_in_children_that_share_nothing(at: Office) -> None:
     named = runs[0].read().infrastructure_pid or ""
     assert named == "" or named.endswith(f":{first[1]}")
     wait_for("their processes' end", lambda: gone(int(first[1])))
-    assert not [c for c in at.worker.children() if c.status() == psutil.STATUS_ZOMBIE]
+    wait_for("the last ended one, reaped", lambda: not [c for c in at.worker.children() if gone(c.pid)])
 
 
 @pytest.mark.prove
