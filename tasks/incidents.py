@@ -8,6 +8,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterNextScheduledStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
 
 from tasks.ledger import Ledger
 from tasks.model.incident import Incident, Raiser
@@ -17,6 +24,7 @@ from tasks.systems.prefect import get_client
 OPENED = "runbooks.incident.opened"
 RESOURCE = "runbooks.incident"
 UNCLAIMED_FOR = timedelta(minutes=1)
+_PAGE = 200  # the most that Prefect's API gives at once
 
 
 def new_incident(
@@ -89,6 +97,23 @@ def start_run(deployment: str, parameters: Mapping[str, Any], key: str) -> str:
         found = client.read_deployment_by_name(f"{deployment}/{deployment}")
         run = client.create_flow_run_from_deployment(found.id, parameters=dict(parameters), idempotency_key=key)
     return str(run.id)
+
+
+def waiting_for_a_worker() -> frozenset[str]:
+    """The incidents whose runs are due and wait for a worker's slot: it would be of no use to start another.
+
+    Raises:
+        httpx.HTTPError: Prefect cannot be reached, or does not answer.
+    """
+    due = FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+        next_scheduled_start_time=FlowRunFilterNextScheduledStartTime(before_=datetime.now(UTC)),
+    )
+    runs: list[FlowRun] = []
+    with get_client(sync_client=True) as client:
+        while page := client.read_flow_runs(flow_run_filter=due, limit=_PAGE, offset=len(runs)):
+            runs += page
+    return frozenset(str(run.parameters["incident"]) for run in runs if run.parameters.get("incident"))
 
 
 def event(incident: Incident, now: datetime) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from deployments.intake.giving_back import GivingBack
 from tasks.aftermath import bury, call_about_death
 from tasks.approval import Choice, wake
 from tasks.escalate import NOBODY, TOLD_ALREADY, Matter, call_who_is_due, tell, tell_who_was_called, was_called
-from tasks.incidents import start_run
+from tasks.incidents import start_run, waiting_for_a_worker
 from tasks.ledger import Answer, Approval, Ledger, RunRecord
 from tasks.model.escalation import NoticeKind
 from tasks.model.incident import Incident
@@ -151,17 +151,22 @@ class Watch:
     def _start_the_unclaimed(self, sites: Mapping[str, Site]) -> None:
         """Incidents whose event got lost, and those that were picked up from a dead run."""
         now = self.ledger.now()
+        unclaimed: dict[str, tuple[Incident, AnyRunbook]] = {}
         for incident, runbook, _ in self._known(sites):
             waited = now - (incident.announced_at or incident.received_at)
             if incident.claimed_by or incident.taken_by or (waited < self.unclaimed_for and not incident.pickups):
                 continue
             # The same key starts no second run. A run that died before it claimed the incident is replaced in the end.
             key = f"{incident.id}:{incident.pickups}:{int(waited / REPLACED_AFTER)}"
-            self._start(incident, runbook, key)
+            if key not in self._started:
+                unclaimed[key] = (incident, runbook)
+        # In a storm runs wait for a slot for minutes; a second run of each would make that longer.
+        waiting = waiting_for_a_worker() if unclaimed else frozenset()
+        for key, (incident, runbook) in unclaimed.items():
+            if incident.id not in waiting:
+                self._start(incident, runbook, key)
 
     def _start(self, incident: Incident, runbook: AnyRunbook, key: str) -> None:
-        if key in self._started:
-            return
         with duty(f"incident {incident.id[:8]}"):
             run = start_run(runbook.slug, {"site": incident.site, "incident": incident.id}, key)
             self._started.add(key)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 
 from deployments.practice import SITE
+from tasks.incidents import start_run, waiting_for_a_worker
+from tasks.systems.prefect import get_client
 from tests.live.conftest import HTTP, World, wait_for
 
 pytestmark = pytest.mark.live
@@ -46,6 +49,20 @@ def test_an_alert_of_nobody_is_listed_by_the_command_line(healthy: World, intake
     assert [one["alert"] for one in commands.answer("alerts")["alerts"]] == ["SomethingElse"]
     assert "1 forgotten" in commands.run("alerts", "--forget")[1]
     assert commands.answer("alerts")["alerts"] == []
+
+
+def test_a_run_that_waits_for_a_worker_is_known(world: World) -> None:
+    """The watch starts no second one then. A run that began, or was never made, does not count as waiting."""
+    assert waiting_for_a_worker() == frozenset()
+    world.stack.stop_worker()
+    try:
+        run = start_run("high-task-queue-depth", {"site": SITE, "incident": "of-nobody"}, "waits for a worker")
+        assert waiting_for_a_worker() == {"of-nobody"}
+        with get_client(sync_client=True) as client:
+            client.delete_flow_run(UUID(run))
+        assert waiting_for_a_worker() == frozenset()
+    finally:
+        world.stack.start_worker()
 
 
 def test_it_tells_how_everything_is(world: World) -> None:

@@ -134,6 +134,11 @@ class Client:
             server.keys[idempotency_key] = server.new_run(deployment_id, parameters).id
         return Named(id=server.keys[idempotency_key])
 
+    def read_flow_runs(self, *, flow_run_filter: object, limit: int, offset: int) -> list[FlowRun]:
+        """Those that are due, which all are here that have not begun."""
+        due = [run for run in self._server.runs.values() if run.state == "scheduled"]
+        return due[offset : offset + limit]
+
     def resume_flow_run(self, id: uuid.UUID, run_input: Mapping[str, Any]) -> Named:
         self._server._called("resume")
         if str(id) not in self._server.runs:

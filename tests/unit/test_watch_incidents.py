@@ -75,6 +75,18 @@ def test_a_run_that_never_claimed_its_incident_is_replaced(world: World, outside
     assert len(outside.started) == 2
 
 
+def test_a_run_that_waits_for_a_worker_is_joined_by_no_second(world: World, outside: Outside) -> None:
+    """In a storm they wait for minutes. Ended without having claimed its incident, it is replaced at once."""
+    why = world.raised()
+    outside.waiting.add(why.id)
+    world.later(2 * REPLACED_AFTER)
+    world.look()
+    assert outside.started == {}
+    outside.waiting.clear()
+    world.look()
+    assert len(outside.started) == 1
+
+
 @pytest.mark.parametrize("who", ["a run", "a person", "nobody, it is over"])
 def test_what_somebody_has_is_not_started(world: World, outside: Outside, who: str) -> None:
     why = world.raised()

@@ -208,6 +208,8 @@ def test_a_restore_is_not_joined_by_another(world: World, outside: Outside) -> N
 
 def test_after_a_storm_a_few_sites_at_a_time_are_given_back(world: World, outside: Outside) -> None:
     """What was started has some time to begin; what is at work counts for as long as it is."""
+    turn = world.platform.pace.look_back_seconds
+    world.later(timedelta(seconds=turn - world.ledger.now().timestamp() % turn))  # all that follows is in one turn
     names = [f"site-{number}" for number in range(8)]
     world.sites[:] = [Site(name, world.platform) for name in names]
     for name in names:
