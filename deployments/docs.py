@@ -42,7 +42,7 @@ _TESTED = """\
 ## How they are tested
 
 CI takes each guard out in turn, and every other safety rule as well, and demands that the tests that are named for it \
-fail: `tests/unit/safety_rules.py` is the list. To see it for one: \
+fail: `tests/safety/rules.py` is the list. To see it for one: \
 `pytest tests/unit/test_guards.py --without "paused"`.
 """
 

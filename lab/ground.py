@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 from lab.assembly import DEPENDENTS, FOUNDATIONS, assemble, connected, start
@@ -143,8 +144,9 @@ class Ground:
         _, endpoints = self._require_up()
         return endpoints
 
-    def audit(self) -> list[AuditRecord]:
-        """Every write that reached the cluster or the service's administration, oldest first, since the ground is up.
+    def audit(self, since: datetime | None = None) -> list[AuditRecord]:
+        """Every write that reached the cluster or the service's administration, oldest first, since then, or since the
+        ground is up.
 
         Raises:
             GroundError: the ground was not brought up, or was taken down. A process of it may be missing.
@@ -152,7 +154,7 @@ class Ground:
         endpoints = self._state.endpoints.read()
         if endpoints is None:
             raise GroundError("the ground is not up")
-        return read_audit_logs(endpoints.audit_log, endpoints.admin_audit_log)
+        return read_audit_logs(endpoints.audit_log, endpoints.admin_audit_log, since=since)
 
     def kill(self, component: str) -> None:
         """Kill a process of the ground as a crash would (`kill -9`); nothing happens if it does not run.

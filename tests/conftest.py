@@ -12,7 +12,7 @@ import pytest
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--without RULE`: to see which tests miss it."""
-    parser.addoption("--without", metavar="RULE", help="take a safety rule of tests/unit/safety_rules.py out first")
+    parser.addoption("--without", metavar="RULE", help="take a safety rule of tests/safety/rules.py out first")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -20,7 +20,7 @@ def pytest_configure(config: pytest.Config) -> None:
     name = config.getoption("--without")
     if name is None:
         return
-    from tests.unit.safety_rules import RULES  # only where it is wanted: it imports everything
+    from tests.safety.rules import RULES  # only where it is wanted: it imports everything
 
     rule = next((rule for rule in RULES if rule.name == name), None)
     if rule is None:

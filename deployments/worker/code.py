@@ -42,4 +42,4 @@ class Code:
                 continue
 
 
-OWN = Code(ROOT, ("flows", "tasks", "deployments/worker"), ("deployments.worker.own",))
+OWN = Code(ROOT, ("flows", "tasks", "deployments/worker"), ("deployments.worker.own", "deployments.worker.preloaded"))

@@ -13,16 +13,9 @@ from flows.catalogue import FLOWS
 from flows.checks.health_check import health_check
 from flows.incidents.escalate import escalate
 from flows.incidents.restore import restore
-from tasks.systems.kubernetes.client import preload
-from tasks.systems.tls import trusted
 
 
 def own_flows() -> dict[str, Flow[..., Any]]:
     """All of them, by the entrypoint that their deployment names."""
     flows = (*FLOWS.values(), health_check, restore, escalate)
     return {f"{os.path.relpath(inspect.getfile(flow.fn), ROOT)}:{flow.fn.__name__}": flow for flow in flows}
-
-
-# In the template, so that no child has to.
-preload()
-trusted()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 from lab.audit import read_audit_logs
@@ -69,6 +70,8 @@ def test_several_logs_are_one_story(tmp_path: Path) -> None:
     cluster.write_text("".join(json.dumps(event) + "\n" for event in (first, third)))
     service.write_text(json.dumps(second) + "\n")
     assert [record.time.second for record in read_audit_logs(cluster, service)] == [1, 2, 3]
+    since = datetime(2026, 1, 2, 3, 4, 2, tzinfo=UTC)
+    assert [record.time.second for record in read_audit_logs(cluster, service, since=since)] == [2, 3]
 
 
 def test_a_request_counts_once_and_without_an_answer_too(tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ class World:
     def writes(self, since: datetime, *, accepted: bool = False) -> list[AuditRecord]:
         """What our own account sent to the cluster and to the service since then; only what was carried out, if
         `accepted`: a write that carries an old version is refused there, and made anew on what is read then."""
-        ours = [record for record in self.ground.audit() if record.user == "runbooks" and record.time >= since]
+        ours = [record for record in self.ground.audit(since) if record.user == "runbooks"]
         return [record for record in ours if record.accepted or not accepted]
 
     def calls(self, about: str = "") -> list[Any]:

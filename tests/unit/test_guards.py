@@ -1,6 +1,6 @@
 """Every guard refuses for its own reason, for the purposes that it holds for, and when it cannot be judged.
 
-The tables name every guard; `test_safety_rules.py` takes each guard out and demands that just its tests here fail.
+The tables name every guard; `tests/safety` takes each guard out and demands that just its tests here fail.
 """
 
 from __future__ import annotations

@@ -11,10 +11,10 @@ import pytest
 
 from tasks.guards import GUARDS
 from tasks.model.refusal import Refusal
-from tests.unit.safety_rules import RULES, Rule
+from tests.safety.rules import RULES, Rule
 from tests.unit.test_guards import BLIND, HOLDS, PASSES, REFUSES
 
-HERE = Path(__file__).parent
+UNIT = Path(__file__).parents[1] / "unit"
 GUARD_TESTS = ("test_guards.py",)
 
 # Refusals that are not a guard's: the first is a change's own, the second stands for any guard that fails.
@@ -75,7 +75,7 @@ NOT_NEEDED = (
 
 def play(plugin: object, *arguments: str) -> None:
     """Runs pytest in this process, where everything is imported already."""
-    options = ["-c", "/dev/null", f"--rootdir={HERE.parents[1]}", "--import-mode=importlib", "--capture=no"]
+    options = ["-c", "/dev/null", f"--rootdir={UNIT.parents[1]}", "--import-mode=importlib", "--capture=no"]
     options += ["--tb=native", *(part for name in NOT_NEEDED for part in ("-p", f"no:{name}"))]
     pytest.main([*options, *arguments], plugins=[plugin])
 
@@ -85,7 +85,7 @@ def without(request: pytest.FixtureRequest) -> Without:
     """All rules that are tested now, each taken out in its turn."""
     wanted = {item.callspec.id for item in request.session.items if hasattr(item, "callspec")}
     plugin = Without([rule for rule in RULES if rule.name in wanted])
-    play(plugin, *sorted({str(HERE / test.partition("::")[0]) for rule in RULES for test in rule.fails}))
+    play(plugin, *sorted({str(UNIT / test.partition("::")[0]) for rule in RULES for test in rule.fails}))
     return plugin
 
 
@@ -113,7 +113,7 @@ def test_a_rule_is_taken_out_by_hand() -> None:
         pytest_runtest_logreport = Results.note
 
     results = Noting()
-    play(results, "--without", "paused", str(HERE / "test_guards.py"))
+    play(results, "--without", "paused", str(UNIT / "test_guards.py"))
     assert {failed for failed in results.failed if "[" in failed} == about(Refusal.PAUSED)
 
 

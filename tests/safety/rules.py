@@ -1,6 +1,6 @@
 """The safety rules, and for each the tests that fail without it. A reviewer reads this first.
 
-`test_safety_rules.py` takes each rule out of the code in turn, runs the tests that are named here, and demands that
+`tests/safety` takes each rule out of the code in turn, runs the tests that are named here, and demands that
 they fail. By hand: `pytest tests/unit/test_making.py --without "the ledger is written before the act"`. (That the
 target itself refuses a write that rests on an old version is shown on real API servers, in `tests/contract`.)
 """
