@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bench.installation import Installation, installed
-from bench.latency import first_probe, post, trial, wait_for
+from bench.latency import first_probe, post, trial
 from bench.table import Measured, Table
 from deployments.practice import SITE, save_like
+from tests.waiting import wait_for
 
 TITLE = "crowd: from the webhook's call to the run's first probe, while {} incidents are open on one worker"
 SENDERS = 8
@@ -52,7 +53,8 @@ def save_sites(at: Installation, names: Sequence[str]) -> None:
     save_like(SITE, {name: {"alert_labels": {"site": name}} for name in names})
     wait_for(
         "the intake to know the sites",
-        lambda: set(names) <= {one.address.site for one in at.ledger.directory.all()} or None,
+        lambda: set(names) <= {one.address.site for one in at.ledger.directory.all()},
+        60,
     )
 
 

@@ -7,7 +7,7 @@ worker and the stock process worker are measured one after the other, on the sam
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from deployments.practice import LABELS
 from tasks.ledger import RunRecord
 from tasks.model.incident import Incident
 from tasks.systems.prefect import get_client
+from tests.waiting import wait_for
 
 TITLE = "latency: from the webhook's call, in milliseconds"
 WORKERS = {"ours": False, "stock process worker": True}
@@ -62,7 +63,7 @@ def trial_run(at: Installation) -> Iterator[None]:
     """A run for one alert: started before the block, and over after it."""
     incident = post(at, datetime.now(UTC))
     yield
-    wait_for("the end of the incident", lambda: _resolved(at, incident))
+    wait_for("the end of the incident", lambda: _resolved(at, incident), PATIENCE_SECONDS)
 
 
 def trial(at: Installation) -> Trial:
@@ -71,9 +72,9 @@ def trial(at: Installation) -> Trial:
     called = datetime.now(UTC)
     incident = post(at, called)
     answered = datetime.now(UTC)
-    known = wait_for("the end of the incident", lambda: _resolved(at, incident))
+    known = wait_for("the end of the incident", lambda: _resolved(at, incident), PATIENCE_SECONDS)
     run = known.claimed_by or ""
-    record = wait_for("the end of the run", lambda: _ended(at, run))
+    record = wait_for("the end of the run", lambda: _ended(at, run), PATIENCE_SECONDS)
     with get_client(sync_client=True) as client:
         flow_run = client.read_flow_run(UUID(run))
         states = {state.name: state.timestamp for state in reversed(client.read_flow_run_states(UUID(run)))}
@@ -130,18 +131,3 @@ def _ended(at: Installation, run: str) -> RunRecord | None:
 def _resolved(at: Installation, incident: str) -> Incident | None:
     found = at.ledger.incidents.get(incident)
     return found if found and found.resolved_at else None
-
-
-def wait_for(what: str, look: Callable[[], T | None], patience: float = PATIENCE_SECONDS) -> T:
-    """The first answer that is not None.
-
-    Raises:
-        TimeoutError: there is none in time.
-    """
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
-        found = look()
-        if found is not None:
-            return found
-        time.sleep(0.05)
-    raise TimeoutError(f"{what}: not within {patience:g} s")

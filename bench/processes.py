@@ -12,9 +12,10 @@ from pathlib import Path
 import psutil
 
 from bench.installation import Installation, installed
-from bench.latency import WORKERS, trial_run, wait_for
+from bench.latency import PATIENCE_SECONDS, WORKERS, trial_run
 from bench.table import Measured, Table
 from deployments.stack import INTAKE, SERVER, WORKER
+from tests.waiting import wait_for
 
 TITLE = "processes: start-up and memory"
 MIB = 1 << 20
@@ -42,13 +43,15 @@ def _worker(at: Installation, name: str, *, stock: bool) -> list[Measured]:
     rows = [Measured("start-up, online", "s", (time.monotonic() - began,), name)]
     worker = psutil.Process(at.stack.pid(WORKER))
     if not stock:
-        wait_for("two spares", lambda: len(named(worker, "runbooks-spare")) >= 2 or None)
+        wait_for("two spares", lambda: len(named(worker, "runbooks-spare")) >= 2, PATIENCE_SECONDS, every=0.05)
         rows.append(Measured("start-up, all spares ready", "s", (time.monotonic() - began,), name))
         rows.append(Measured("memory, template", "MiB", tuple(memory(c.pid) for c in named(worker, "python")), name))
         spares = tuple(memory(child.pid) for child in named(worker, "runbooks-spare"))
         rows.append(Measured("memory, spare child", "MiB", spares, name))
     with trial_run(at):
-        at_work = wait_for("a run's process", lambda: next(iter(runs(worker, stock=stock)), None))
+        at_work = wait_for(
+            "a run's process", lambda: next(iter(runs(worker, stock=stock)), None), PATIENCE_SECONDS, every=0.05
+        )
         highest = max(memory(at_work.pid) for _ in range(10))
     rows.append(Measured("memory, run at work", "MiB", (highest,), name))
     rows.append(Measured("memory, worker", "MiB", (memory(worker.pid),), name))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,6 +22,7 @@ from tasks.platform import Pace
 from tasks.systems.exposition import Endpoints
 from tasks.systems.prometheus import Prometheus
 from tests.contract.servers import answers, free_port, need, running
+from tests.waiting import wait_for
 
 OURS, OTHERS = "bus", "elsewhere"  # namespaces: the site of the tests, and another one at the same Prometheus
 SCRAPE = timedelta(milliseconds=250)  # many looks in little time; nothing else differs from a site's own
@@ -62,15 +62,6 @@ RULES = {
         }
     ]
 }
-
-
-def eventually(what: str, probe: Callable[[], Any], within: float = 10.0) -> Any:
-    """The first true answer of the probe; fails the test when there is none in time."""
-    deadline = time.monotonic() + within
-    while not (found := probe()):
-        assert time.monotonic() < deadline, f"not within {within:g} s: {what}"
-        time.sleep(0.05)
-    return found
 
 
 class Pods:
@@ -176,7 +167,7 @@ class Monitoring:
     def await_query(self, promql: str, *values: float) -> None:
         """Until Prometheus gives exactly these values."""
         # New targets take Prometheus up to five seconds, and a busy machine more.
-        eventually(f"{promql} is {values}", lambda: sorted(self.query(promql)) == sorted(values), within=30)
+        wait_for(f"{promql} is {values}", lambda: sorted(self.query(promql)) == sorted(values), 30)
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from lab.message_bus.events import Event
 from lab.processes import Processes
 from tasks.systems.orchestration.admin import Admin
 from tests.contract.servers import free_port
-from tests.lab.programs import Program, eventually
+from tests.lab.programs import Program
+from tests.waiting import wait_for
 
 REPOSITORY = Path(__file__).parents[2]
 SUBNET = f"127.{94 + os.getpid() % 50}.{os.getpid() // 50 % 250}"
@@ -48,7 +49,7 @@ class Service:
             process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
         pod = Program(environment["POD_IP"], log, process)
         self.pods.append(pod)
-        eventually(pod.ready, 15, f"{log.name} is ready")
+        wait_for(f"{log.name} is ready", pod.ready, 15)
         return pod
 
     def hang(self) -> None:
@@ -71,7 +72,7 @@ class Service:
 
     def running(self, count: int) -> None:
         """Until so many tasks run."""
-        eventually(lambda: len(self.admin().tasks("running")) == count, 10, f"{count} tasks run")
+        wait_for(f"{count} tasks run", lambda: len(self.admin().tasks("running")) == count, 10)
 
 
 @contextmanager

@@ -23,7 +23,8 @@ from tasks.model.criterion import Criterion, Holds, Sample
 from tasks.model.incident import Raiser
 from tasks.runbook import AnyRunbook
 from tasks.validate import look
-from tests.contract.monitoring import STALE, WINDOW, Monitoring, eventually
+from tests.contract.monitoring import STALE, WINDOW, Monitoring
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.live
 
@@ -76,7 +77,7 @@ def becomes(found: Criterion, holds: Holds, why: str = "", changed_at: float = L
         return last[-1].holds is holds and why in last[-1].why
 
     try:
-        eventually(f"{found.id} is {holds}", said)
+        wait_for(f"{found.id} is {holds}", said)
     except AssertionError as error:
         raise AssertionError(f"{error}; it says {last[-1]}") from None
     return last[-1]
@@ -191,7 +192,7 @@ def test_no_workers_at_all_is_no_good_utilisation(site: MessageBus, monitoring: 
 
 def test_an_idle_pool_is_fine_and_said(site: MessageBus, monitoring: Monitoring) -> None:
     monitoring.pods.set(ACTIVE, 1)
-    eventually("idle", lambda: look(criterion(site, BAND), LONG_AGO).value == 0.1)
+    wait_for("idle", lambda: look(criterion(site, BAND), LONG_AGO).value == 0.1)
     sample = look(criterion(site, BAND), LONG_AGO)
     assert (sample.holds, sample.note) == (Holds.YES, "outside >= 60%, for information")
 
@@ -275,7 +276,7 @@ def test_an_alert_that_alertmanager_still_has_is_not_resolved(site: MessageBus, 
     matchers = [{"name": "alertname", "value": "HeldBack", "isRegex": False}]
     silence = {"matchers": matchers, "startsAt": _soon(0), "endsAt": _soon(60), "createdBy": "a person", "comment": "-"}
     _post(monitoring, "silences", silence)
-    eventually("silenced", lambda: _suppressed(monitoring, "HeldBack"))
+    wait_for("silenced", lambda: _suppressed(monitoring, "HeldBack"))
     assert look(found, LONG_AGO).holds is Holds.NO, "silenced is not resolved"
     _post(monitoring, "alerts", [{"labels": labels, "endsAt": _soon(0)}])
     becomes(found, Holds.YES)

@@ -24,9 +24,10 @@ from tasks.model.incident import Raiser
 from tasks.sites import Site
 from tasks.systems.alertmanager import Alertmanager
 from tasks.systems.metrics import Wanted, wanted
-from tests.contract.monitoring import OURS, Monitoring, eventually
+from tests.contract.monitoring import OURS, Monitoring
 from tests.unit.message_bus import bus
 from tests.unit.test_doctor_installation import kinds
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.live
 
@@ -102,7 +103,7 @@ def test_a_rate_of_a_gauge(monitoring: Monitoring) -> None:
     export(monitoring)
     names = Series.model_validate({"completed": "orchestration_task_queue_running"})
     site = monitoring.site(series=names)
-    eventually("the type to be known", lambda: seen(monitoring, site))
+    wait_for("the type to be known", lambda: seen(monitoring, site))
     assert set(seen(monitoring, site)) == {"series-of-another-type"}
     found = metrics.judge_pods("here", the_wanted(series=names), monitoring.endpoints().types())
     assert kinds(found) == {"series-of-another-type"}
@@ -121,11 +122,11 @@ def test_readings_and_criteria(monitoring: Monitoring) -> None:
         sample = readings.measure(criteria["queue_below_warning"])
         return kinds(reading), kinds(readings.judge_criterion("here", "queue", sample))
 
-    eventually("nothing to read", lambda: both() == ({"reading-fails"}, {"criterion-unknown"}))
+    wait_for("nothing to read", lambda: both() == ({"reading-fails"}, {"criterion-unknown"}))
     export(monitoring)
     assert both() == (set(), set())
     monitoring.pods.set("orchestration_worker_pool_max", float("nan"))
-    eventually("not a number", lambda: both() == ({"reading-unusable"}, set()))
+    wait_for("not a number", lambda: both() == ({"reading-unusable"}, set()))
 
 
 # ---- rules ---------------------------------------------------------------------------------------------------------
@@ -148,7 +149,7 @@ def test_a_rule_as_it_should_be(monitoring: Monitoring) -> None:
 
 
 def test_a_rule_without_series(monitoring: Monitoring) -> None:
-    eventually("no series", lambda: judged(monitoring, "HighTaskQueueDepth", **AT_ONCE) == {"rule-without-series"})
+    wait_for("no series", lambda: judged(monitoring, "HighTaskQueueDepth", **AT_ONCE) == {"rule-without-series"})
 
 
 def test_a_rule_that_is_not_there(monitoring: Monitoring) -> None:
@@ -171,7 +172,7 @@ def test_a_rule_whose_series_bear_no_label_of_the_site(monitoring: Monitoring) -
 
 def test_a_rule_that_cannot_be_evaluated(monitoring: Monitoring) -> None:
     export(monitoring)
-    eventually("broken", lambda: "rule-unhealthy" in judged(monitoring, "Broken", **AT_ONCE))
+    wait_for("broken", lambda: "rule-unhealthy" in judged(monitoring, "Broken", **AT_ONCE))
 
 
 # ---- servers, alerts, receivers, clock -----------------------------------------------------------------------------
@@ -182,7 +183,7 @@ def test_the_servers(monitoring: Monitoring) -> None:
     prometheus, alertmanager = site.prometheus(), site.alertmanager()
     assert prometheus is not None
     assert alertmanager is not None
-    eventually("Prometheus to have found Alertmanager", lambda: servers.read_prometheus(prometheus).tells)
+    wait_for("Prometheus to have found Alertmanager", lambda: servers.read_prometheus(prometheus).tells)
     assert kinds(servers.judge_prometheus("here", site, servers.read_prometheus(prometheus))) == set()
     assert kinds(servers.judge_alertmanager("here", site, servers.read_alertmanager(alertmanager))) == set()
 
@@ -253,15 +254,15 @@ def test_an_alert_that_is_no_sites(monitoring: Monitoring) -> None:
     alert = {"labels": {"alertname": "HighTaskQueueDepth", "namespace": "nobodys", "test": "doctor"}}
     url = f"{monitoring.alertmanager_url}/api/v2/alerts"
     httpx.post(url, json=[alert]).raise_for_status()
-    eventually("the alert", lambda: judge(labels.read_alertmanager(alertmanager)) == {"alert-of-no-site"})
+    wait_for("the alert", lambda: judge(labels.read_alertmanager(alertmanager)) == {"alert-of-no-site"})
     httpx.post(url, json=[{**alert, "endsAt": datetime.now(UTC).isoformat()}]).raise_for_status()
-    eventually("its end", lambda: judge(labels.read_alertmanager(alertmanager)) == set())
+    wait_for("its end", lambda: judge(labels.read_alertmanager(alertmanager)) == set())
 
     monitoring.pods.set("orchestration_task_queue_pending", 900, [monitoring.pods.other])
     prometheus = monitoring.prometheus()
-    eventually("the rule to fire", lambda: judge(labels.read_prometheus(prometheus)) == {"alert-of-no-site"})
+    wait_for("the rule to fire", lambda: judge(labels.read_prometheus(prometheus)) == {"alert-of-no-site"})
     monitoring.pods.set("orchestration_task_queue_pending", 9, [monitoring.pods.other])
-    eventually("its end", lambda: judge(labels.read_prometheus(prometheus)) == set())
+    wait_for("its end", lambda: judge(labels.read_prometheus(prometheus)) == set())
 
 
 def test_an_alertmanager_that_tells_nobody(monitoring: Monitoring) -> None:

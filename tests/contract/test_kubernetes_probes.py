@@ -11,8 +11,8 @@ from flows.message_bus import probes
 from tasks.systems.kubernetes.pods import list_pods, metrics_addresses, pod_logs
 from tasks.systems.logs import SlowTask
 from tests.contract.kubernetes import NAME, Site, workload
-from tests.contract.monitoring import eventually
 from tests.lab.kubernetes.manifests import BURN, autoscaler, deployment
+from tests.waiting import wait_for
 
 # The real control plane of these tests has a certificate of its own making.
 pytestmark = [pytest.mark.live, pytest.mark.filterwarnings("ignore:Unverified HTTPS request")]
@@ -45,14 +45,14 @@ def test_replicas_with_an_autoscaler(site: Site) -> None:
     def scaler() -> Any:
         return probes.replicas(site.bus("viewer"), NAME).read().value.autoscaler
 
-    eventually("the autoscaler's status", lambda: scaler().current == 1)
+    wait_for("the autoscaler's status", lambda: scaler().current == 1)
     assert (scaler().minimum, scaler().maximum, scaler().reacting) == (1, 4, False)
 
 
 def test_a_rollout_in_progress_is_seen(site: Site) -> None:
     sick = {"exec": {"command": ["false"]}, "periodSeconds": 1}
     site.create(commanded(talking(), readinessProbe=sick), settled=False)
-    eventually("a pod", site.pods)
+    wait_for("a pod", site.pods)
     found = probes.replicas(site.bus("viewer"), NAME).read().value
     assert (found.wanted, found.ready, found.settled) == (1, 0, False)
 
@@ -65,7 +65,7 @@ def test_only_ready_pods_with_an_address_are_scraped(site: Site) -> None:
         f"http://{pod.ip}:8082/metrics" for pod in pods
     )
     site.patch("Deployment", NAME, {"spec": {"replicas": 0}})
-    eventually("nothing to scrape", lambda: metrics_addresses(site.cluster("viewer"), LABELS, 8082) == [])
+    wait_for("nothing to scrape", lambda: metrics_addresses(site.cluster("viewer"), LABELS, 8082) == [])
 
 
 def test_logs_of_every_pod(site: Site) -> None:
@@ -75,7 +75,7 @@ def test_logs_of_every_pod(site: Site) -> None:
         "Traceback (most recent call last):",
     ]
     site.create(commanded(talking(*lines), replicas=2))
-    eventually("six lines", lambda: len(pod_logs(site.cluster("viewer"), LABELS, RECENT)) == 6)
+    wait_for("six lines", lambda: len(pod_logs(site.cluster("viewer"), LABELS, RECENT)) == 6)
     found = probes.slow_tasks(site.bus("viewer")).read().value
     assert found.tasks == (SlowTask("mail", 2, 90, 90), SlowTask("resize", 2, 40, 40))
     assert (found.lines, found.unreadable) == (6, 2)
@@ -94,7 +94,7 @@ def test_logs_of_a_container_that_crashed_are_read_too(site: Site) -> None:
     def lines() -> list[str]:
         return pod_logs(site.cluster("viewer"), LABELS, RECENT)
 
-    eventually("both lives", lambda: lines() == ["last words", "second life"], within=20)
+    wait_for("both lives", lambda: lines() == ["last words", "second life"], 20)
     (pod,) = list_pods(site.cluster("viewer"), LABELS)
     assert (pod.restarts, pod.last_exit) == (1, "Error")
 
@@ -104,8 +104,8 @@ def test_one_pod_that_has_not_started_does_not_hide_the_logs_of_the_others(site:
     stuck = commanded(talking("never"), envFrom=[{"configMapRef": {"name": "not-there-yet"}}])
     stuck["metadata"]["name"] = "stuck"
     site.create(stuck, settled=False)
-    eventually("two pods", lambda: len(site.pods()) == 2)
-    eventually("the log of one", lambda: pod_logs(site.cluster("viewer"), LABELS, RECENT) == ["hello"])
+    wait_for("two pods", lambda: len(site.pods()) == 2)
+    wait_for("the log of one", lambda: pod_logs(site.cluster("viewer"), LABELS, RECENT) == ["hello"])
 
 
 def test_logs_of_every_container_of_a_pod(site: Site) -> None:
@@ -117,7 +117,7 @@ def test_logs_of_every_container_of_a_pod(site: Site) -> None:
     def lines() -> list[str]:
         return sorted(pod_logs(site.cluster("viewer"), LABELS, RECENT))
 
-    eventually("both", lambda: lines() == ["a proxy", "the service"])
+    wait_for("both", lambda: lines() == ["a proxy", "the service"])
 
 
 def test_load_is_held_against_the_limits(site: Site) -> None:
@@ -126,17 +126,18 @@ def test_load_is_held_against_the_limits(site: Site) -> None:
 
     def load() -> probes.Load | None:
         try:
-            return probes.load(site.bus("viewer")).read().value
+            found: probes.Load = probes.load(site.bus("viewer")).read().value
         except probes.NoLimits:  # the metrics API knows a pod only after a while
             return None
+        return found if found.cpu > 0.1 else None
 
-    found = eventually("some load", lambda: (seen := load()) and seen.cpu > 0.1 and seen, within=20)
+    found = wait_for("some load", load, 20)
     assert 0 < found.memory < 1
 
 
 def test_without_limits_nothing_is_said_to_be_free(site: Site) -> None:
     site.create(commanded(talking()))  # a memory limit alone
-    eventually("the metrics API", lambda: _no_limits(site), within=20)
+    wait_for("the metrics API", lambda: _no_limits(site), 20)
 
 
 def _no_limits(site: Site) -> bool:

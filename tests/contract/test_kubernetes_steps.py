@@ -34,9 +34,9 @@ from tests.contract.kubernetes import (
     uids,
     workload,
 )
-from tests.contract.monitoring import eventually
 from tests.unit.inline import SITE, InlineCase, begin, inline_case, inline_restores
 from tests.unit.ledgers import fresh_ledger
+from tests.waiting import wait_for
 
 # The real control plane of these tests has a certificate of its own making.
 pytestmark = [pytest.mark.live, pytest.mark.filterwarnings("ignore:Unverified HTTPS request")]
@@ -123,7 +123,7 @@ def test_no_restart_while_most_pods_are_sick(site: Site, monkeypatch: pytest.Mon
     document = workload(2)
     document["spec"]["template"]["spec"]["containers"][0]["readinessProbe"] = SICK
     site.create(document, settled=False)
-    eventually("two pods", lambda: len(site.pods()) == 2)
+    wait_for("two pods", lambda: len(site.pods()) == 2)
     case = run(site, monkeypatch)
     attempt = mitigate(case, grow((restart(site, datetime.now(UTC)),)))
     assert [refused.refusal for refused in attempt.refusals] == [Refusal.TOO_MANY_SICK]

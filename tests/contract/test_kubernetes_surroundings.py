@@ -19,8 +19,8 @@ from tasks.systems.kubernetes.config import Restart
 from tasks.systems.kubernetes.scaling import AutoscalerBounds, DeploymentReplicas
 from tasks.systems.kubernetes.surroundings import disruptions_allowed
 from tests.contract.kubernetes import CONFIGMAP, KEY, NAME, SICK, Site, settings, workload
-from tests.contract.monitoring import eventually
 from tests.lab.kubernetes.manifests import autoscaler
+from tests.waiting import wait_for
 
 # The real control plane of these tests has a certificate of its own making.
 pytestmark = [pytest.mark.live, pytest.mark.filterwarnings("ignore:Unverified HTTPS request")]
@@ -52,7 +52,7 @@ def test_a_rollout_under_way(site: Site) -> None:
     document = workload(2)
     document["spec"]["template"]["spec"]["containers"][0]["readinessProbe"] = SICK
     site.create(document, settled=False)
-    eventually("two pods", lambda: len(site.pods()) == 2)
+    wait_for("two pods", lambda: len(site.pods()) == 2)
     found = restart(site).around
     assert (found.healthy, found.wanted) == (0, 2)
     assert found.rollout.startswith(f"{NAME} is in the middle of a rollout: ")
@@ -69,7 +69,7 @@ def test_a_stuck_rollout(site: Site) -> None:
     document["spec"]["template"]["spec"]["containers"][0]["readinessProbe"] = SICK
     site.create(document, settled=False)
     stuck = f"the rollout of {NAME} is stuck: "
-    eventually("stuck", lambda: restart(site).around.rollout.startswith(stuck), within=30)
+    wait_for("stuck", lambda: restart(site).around.rollout.startswith(stuck), 30)
 
 
 # ---- disruption budgets --------------------------------------------------------------------------------------------
@@ -93,7 +93,7 @@ def budget(site: Site, name: str, labels: dict[str, str], stay: int) -> None:
         found = site.server.request("GET", f"{path}/{name}").json()
         return bool(found.get("status", {}).get("observedGeneration") == found["metadata"]["generation"])
 
-    eventually("the budget counted", counted)
+    wait_for("the budget counted", counted)
 
 
 @pytest.mark.parametrize(("stay", "allowed"), [(1, 1), (2, 0), (3, 0)])
@@ -103,7 +103,7 @@ def test_what_a_budget_allows(site: Site, stay: int, allowed: int) -> None:
     if site.server.is_real:  # Kubernetes 1.20 has budgets in policy/v1beta1 only, which every newer one dropped
         assert disruptions_allowed(site.cluster(), LABELS) is None
         return
-    eventually("as many", lambda: disruptions_allowed(site.cluster(), LABELS) == allowed)
+    wait_for("as many", lambda: disruptions_allowed(site.cluster(), LABELS) == allowed)
     assert restart(site).around.budget == allowed
     assert DeploymentReplicas(site.cluster(), NAME).read().around.budget is None, "scaling evicts no pods"
 
@@ -117,9 +117,9 @@ def test_the_strictest_budget_counts_and_others_do_not(site: Site) -> None:
     budget(site, "other", {"app": "other"}, 5)
     assert disruptions_allowed(site.cluster(), LABELS) is None
     budget(site, "loose", LABELS, 1)
-    eventually("one", lambda: disruptions_allowed(site.cluster(), LABELS) == 1)
+    wait_for("one", lambda: disruptions_allowed(site.cluster(), LABELS) == 1)
     budget(site, "strict", LABELS, 2)
-    eventually("none", lambda: disruptions_allowed(site.cluster(), LABELS) == 0)
+    wait_for("none", lambda: disruptions_allowed(site.cluster(), LABELS) == 0)
 
 
 def test_budgets_that_may_not_be_read_are_not_taken_for_none(site: Site) -> None:

@@ -13,7 +13,8 @@ from tasks.model.evidence import UnknownReading
 from tasks.systems.exposition import Endpoints
 from tasks.systems.metrics import Gauge, Metrics, MissingMetric, Quantile, Question, Rate, Ratio, Slope, While
 from tasks.systems.prometheus import Prometheus, QueryFailed, promql
-from tests.contract.monitoring import OTHERS, OURS, SCRAPE, WINDOW, Monitoring, eventually
+from tests.contract.monitoring import OTHERS, OURS, SCRAPE, WINDOW, Monitoring
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.live
 
@@ -47,7 +48,7 @@ def answer(metrics: Metrics, question: Question, expected: object) -> None:
         last.append(ask(metrics, question))
         return last[-1] == expected
 
-    eventually(f"{question} is {expected}", right)
+    wait_for(f"{question} is {expected}", right)
 
 
 # ---- gauges and ratios ---------------------------------------------------------------------------------------------
@@ -87,7 +88,7 @@ def test_a_ratio_over_all_pods(metrics: Metrics, monitoring: Monitoring) -> None
 def test_a_ratio_of_nothing_is_unknown(metrics: Metrics, monitoring: Monitoring, active: int) -> None:
     monitoring.pods.set(ACTIVE.name, active)
     monitoring.pods.set(WORKERS.name, 0)
-    eventually("seen", lambda: ask(metrics, WORKERS) == 0)
+    wait_for("seen", lambda: ask(metrics, WORKERS) == 0)
     assert ask(metrics, Ratio(ACTIVE, WORKERS)) in ("MissingMetric", "UnknownReading")
 
 
@@ -188,7 +189,7 @@ def test_one_pod_that_reports_no_number_makes_the_whole_unknown(
 
 def near(metrics: Metrics, question: Question, expected: float, tolerance: float, within: float = 12) -> None:
     """Until the answer is close to the expected one."""
-    eventually(
+    wait_for(
         f"{question} is about {expected}",
         lambda: ask(metrics, question) == pytest.approx(expected, abs=tolerance),
         within,
@@ -243,7 +244,7 @@ def test_a_quantile_of_nothing_is_unknown(metrics: Metrics, monitoring: Monitori
     monitoring.pods.do("observe", name=TOOK, values=[0.3])
     monitoring.await_query(f"count({TOOK}_count)", 3)
     nothing = Quantile(TOOK, 0.95, 2 * SCRAPE)  # the observation lies before the first scrape
-    eventually("unknown", lambda: ask(metrics, nothing) in ("MissingMetric", "UnknownReading"))
+    wait_for("unknown", lambda: ask(metrics, nothing) in ("MissingMetric", "UnknownReading"))
 
 
 # ---- how old an answer is ------------------------------------------------------------------------------------------
@@ -288,7 +289,7 @@ def hanging(monitoring: Monitoring, name: str, pods: Sequence[int] | None = None
 def test_an_exporter_that_hangs_grows_old(monitoring: Monitoring) -> None:
     """Its samples carry their own time, so Prometheus goes on giving them out for five minutes."""
     gauge = hanging(monitoring, "hangs_everywhere")
-    eventually("old", lambda: monitoring.prometheus().ask(gauge).lag > 3 * SCRAPE)
+    wait_for("old", lambda: monitoring.prometheus().ask(gauge).lag > 3 * SCRAPE)
     reading = monitoring.prometheus().ask(gauge)
     assert reading.value == 5
     assert reading.reach >= reading.lag
@@ -296,7 +297,7 @@ def test_an_exporter_that_hangs_grows_old(monitoring: Monitoring) -> None:
 
 def test_one_pod_that_hangs_is_told_by_the_reach(monitoring: Monitoring) -> None:
     gauge = hanging(monitoring, "hangs_in_one_pod", [1])
-    eventually("old", lambda: monitoring.prometheus().ask(gauge).reach > 3 * SCRAPE)
+    wait_for("old", lambda: monitoring.prometheus().ask(gauge).reach > 3 * SCRAPE)
     assert monitoring.prometheus().ask(gauge).lag <= 2 * SCRAPE
 
 
@@ -308,7 +309,7 @@ def test_what_rests_on_several_series_is_as_old_as_the_oldest(monitoring: Monito
     monitoring.await_query('count({__name__=~"level_that_hangs|live_bound|live_depth"})', 3)
     pods.do("freeze", [0])
     question = While(Gauge("live_depth", "max"), Gauge("level_that_hangs", "sum"), Gauge("live_bound", "sum"))
-    eventually("old", lambda: monitoring.prometheus().ask(question).lag > 3 * SCRAPE)
+    wait_for("old", lambda: monitoring.prometheus().ask(question).lag > 3 * SCRAPE)
 
 
 def test_the_age_is_that_of_the_series_asked_for(monitoring: Monitoring) -> None:
@@ -320,7 +321,7 @@ def test_the_age_is_that_of_the_series_asked_for(monitoring: Monitoring) -> None
     monitoring.await_query("count(live_in_others)", 3)
     pods.do("freeze", [0])
     gauge = Gauge("live_in_others", "max", (("queue", "a"),))
-    eventually("old", lambda: monitoring.prometheus().ask(gauge).lag > 3 * SCRAPE)
+    wait_for("old", lambda: monitoring.prometheus().ask(gauge).lag > 3 * SCRAPE)
 
 
 # ---- no answer -----------------------------------------------------------------------------------------------------
@@ -367,15 +368,15 @@ def state(monitoring: Monitoring, alert: str) -> str:
 
 
 def test_states_of_a_rule(monitoring: Monitoring) -> None:
-    eventually("inactive", lambda: state(monitoring, "HighTaskQueueDepth") == "inactive")
+    wait_for("inactive", lambda: state(monitoring, "HighTaskQueueDepth") == "inactive")
     monitoring.pods.set(DEPTH.name, 900)
-    eventually("firing", lambda: state(monitoring, "HighTaskQueueDepth") == "firing")
-    eventually("held back", lambda: state(monitoring, "HeldBack") == "pending")
+    wait_for("firing", lambda: state(monitoring, "HighTaskQueueDepth") == "firing")
+    wait_for("held back", lambda: state(monitoring, "HeldBack") == "pending")
     rule = monitoring.prometheus().rule("HighTaskQueueDepth", SITE)
     assert rule.healthy
     assert timedelta(0) <= rule.evaluated <= 2 * SCRAPE
     monitoring.pods.set(DEPTH.name, 100)
-    eventually("over", lambda: state(monitoring, "HighTaskQueueDepth") == "inactive")
+    wait_for("over", lambda: state(monitoring, "HighTaskQueueDepth") == "inactive")
 
 
 def test_a_rule_that_fires_for_another_site_does_not_fire_for_ours(monitoring: Monitoring) -> None:
@@ -383,9 +384,9 @@ def test_a_rule_that_fires_for_another_site_does_not_fire_for_ours(monitoring: M
     monitoring.pods.set(DEPTH.name, 900, [monitoring.pods.other])
     there = {"namespace": OTHERS}
     other = Prometheus(monitoring.prometheus_url, (("namespace", OTHERS),))
-    eventually("firing there", lambda: other.rule("HighTaskQueueDepth", there).state == "firing")
+    wait_for("firing there", lambda: other.rule("HighTaskQueueDepth", there).state == "firing")
     assert state(monitoring, "HighTaskQueueDepth") == "inactive"
-    eventually("firing for nobody in particular", lambda: state(monitoring, "AggregatedAway") == "firing")
+    wait_for("firing for nobody in particular", lambda: state(monitoring, "AggregatedAway") == "firing")
 
 
 def test_a_rule_that_does_not_exist(monitoring: Monitoring) -> None:
@@ -395,8 +396,8 @@ def test_a_rule_that_does_not_exist(monitoring: Monitoring) -> None:
 
 def test_a_rule_that_cannot_be_evaluated(monitoring: Monitoring) -> None:
     monitoring.pods.set(DEPTH.name, 1)
-    eventually("broken", lambda: not monitoring.prometheus().rule("Broken", SITE).healthy)
-    eventually("why", lambda: "duplicate" in monitoring.prometheus().rule("Broken", SITE).error)
+    wait_for("broken", lambda: not monitoring.prometheus().rule("Broken", SITE).healthy)
+    wait_for("why", lambda: "duplicate" in monitoring.prometheus().rule("Broken", SITE).error)
 
 
 def test_history_is_in_order_and_of_our_site(monitoring: Monitoring) -> None:
@@ -408,9 +409,9 @@ def test_history_is_in_order_and_of_our_site(monitoring: Monitoring) -> None:
         assert [point.at for point in points] == sorted(point.at for point in points)
         return [point.value for point in points]
 
-    eventually("100 is history", lambda: past()[-2:] == [100, 100])
+    wait_for("100 is history", lambda: past()[-2:] == [100, 100])
     monitoring.pods.set(DEPTH.name, 300)
-    eventually("300 is history", lambda: past()[-1:] == [300])
+    wait_for("300 is history", lambda: past()[-1:] == [300])
     assert past().index(100) < past().index(300)
     assert 5000 not in past()
     assert monitoring.endpoints().history(DEPTH, WINDOW) == ()

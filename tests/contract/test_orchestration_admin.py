@@ -17,7 +17,7 @@ from tasks.systems.orchestration.admin import RUNNING, Admin, NobodyToAsk, Task
 from tasks.systems.orchestration.cancellation import GROUP, CancelTask
 from tests.contract.orchestration import Service, orchestration
 from tests.contract.servers import free_port
-from tests.lab.programs import eventually
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.live
 
@@ -44,7 +44,7 @@ def stuck(service: Service) -> Task:
         found[:] = [task for task in service.admin().tasks(RUNNING) if task.older_than(SOON)]
         return bool(found)
 
-    eventually(old, 10, "a task is stuck")
+    wait_for("a task is stuck", old, 10)
     return found[0]
 
 
@@ -55,7 +55,7 @@ def test_tasks_as_the_service_lists_them(service: Service) -> None:
     pod = service.start(workers=2)
     service.publish(3)
     service.running(2)
-    eventually(lambda: len(service.admin().tasks()) == 3, 10, "the third is queued")
+    wait_for("the third is queued", lambda: len(service.admin().tasks()) == 3, 10)
     found = {task.status: task for task in service.admin().tasks()}
     task = found["running"]
     assert task.running
@@ -84,7 +84,7 @@ def test_who_waits_for_whom(service: Service) -> None:
     (holder,) = service.publish(1)
     service.running(1)
     waiting = service.publish(2, depends_on=holder)
-    eventually(lambda: len(service.admin().dependencies().dependency_graph) == 2, 10, "both wait")
+    wait_for("both wait", lambda: len(service.admin().dependencies().dependency_graph) == 2, 10)
     found = service.admin().dependencies()
     assert dict(found.dependency_graph) == dict.fromkeys(waiting, (holder,))
     assert found.circular_chains == ()
@@ -123,7 +123,7 @@ def test_a_service_without_its_redis_says_so(service: Service) -> None:
     pod = service.start()
     service.redis.config_set("requirepass", "changed")  # To the pod it is as good as gone.
     service.redis.client_kill_filter(_type="normal", skipme=True)
-    eventually(lambda: not pod.ready(), 10, "the pod is not ready")
+    wait_for("the pod is not ready", lambda: not pod.ready(), 10)
     for ask in (service.admin().tasks, service.admin().dependencies):
         with pytest.raises(httpx.HTTPStatusError, match="503") as refused:
             ask()
@@ -149,7 +149,7 @@ def test_a_stuck_task_is_cancelled_through_any_pod(service: Service) -> None:
     assert change.verify(timedelta(seconds=10)) == "the task is gone, its worker is free"
     assert change.happened(datetime.now(UTC)) is Happened.YES
     assert not change.diff().needed
-    eventually(lambda: holder.metric("orchestration_worker_pool_active") == 1, 10, "the worker is free")
+    wait_for("the worker is free", lambda: holder.metric("orchestration_worker_pool_active") == 1, 10)
     assert len(service.admin().tasks(RUNNING)) == 1, "one task, and no other"
 
 
@@ -158,7 +158,7 @@ def test_what_is_gone_already_is_as_wanted(service: Service) -> None:
     service.publish(1)
     change = cancelling(service, stuck(service))
     service.go_on()
-    eventually(lambda: service.admin().tasks() == (), 10, "it has ended by itself")
+    wait_for("it has ended by itself", lambda: service.admin().tasks() == (), 10)
     assert not change.diff().needed
     change.apply(change.diff())
     assert change.verify(timedelta(seconds=1))
@@ -181,7 +181,7 @@ def test_a_later_attempt_at_the_same_task_is_left_alone(service: Service) -> Non
         change.diff()
     second = service.start(workers=1)
     service.pods[:] = [second]
-    eventually(lambda: any(task.older_than(SOON) for task in service.admin().tasks()), 10, "it is stuck again")
+    wait_for("it is stuck again", lambda: any(task.older_than(SOON) for task in service.admin().tasks()), 10)
     with pytest.raises(PreconditionFailed, match=r"started anew .* on pod-2, attempt 2"):
         change.diff()
 
@@ -195,7 +195,7 @@ def test_a_task_that_waits_again_is_left_alone(service: Service) -> None:
     service.running(2)
     first.end()
     service.pods[:] = [busy]
-    eventually(lambda: any(task.status == "pending" for task in service.admin().tasks()), 10, "it is queued again")
+    wait_for("it is queued again", lambda: any(task.status == "pending" for task in service.admin().tasks()), 10)
     with pytest.raises(PreconditionFailed, match="pending again"):
         change.diff()
     assert change.happened(datetime.now(UTC)) is Happened.UNKNOWN

@@ -27,6 +27,7 @@ from deployments.worker.orders import Order
 from deployments.worker.process import Child, become_reaper, reap_strangers
 from deployments.worker.spares import Spares
 from deployments.worker.template import NoTemplate, Template
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -235,19 +236,19 @@ def test_a_killed_worker_leaves_only_its_runs_and_those_not_for_ever(code: Code,
     worker = subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path)], cwd=ROOT)
     pids = tmp_path / "pids"
     try:
-        wait_until("the worker's processes", lambda: pids.exists() and pids.read_text().count(" ") == 2)
+        wait_for("the worker's processes", lambda: pids.exists() and pids.read_text().count(" ") == 2)
         child, spare, template = (psutil.Process(int(pid)) for pid in pids.read_text().split())
-        wait_until("the command", lambda: len(child.children()) == 1)
+        wait_for("the command", lambda: len(child.children()) == 1)
         command = child.children()[0]
     finally:
         worker.kill()
         worker.wait()
     killed = time.monotonic()
-    wait_until("the end of template and spare", lambda: not (running(template) or running(spare)), 5)
+    wait_for("the end of template and spare", lambda: not (running(template) or running(spare)), 5)
     time.sleep(max(0.0, killed + 2 - time.monotonic()))  # long enough for an end that comes too early to be seen
     assert running(child), "a run is seen through, although its worker is gone"
-    wait_until("the end of the run, when its time is up", lambda: not running(child), 20)
-    wait_until("the end of what it had started", lambda: not running(command), 5)
+    wait_for("the end of the run, when its time is up", lambda: not running(child), 20)
+    wait_for("the end of what it had started", lambda: not running(command), 5)
 
 
 def running(process: psutil.Process | int) -> bool:
@@ -256,13 +257,6 @@ def running(process: psutil.Process | int) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def wait_until(what: str, look: Callable[[], bool], seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not look():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} s"
-        time.sleep(0.05)
 
 
 def test_a_child_that_is_not_needed_ends_well(code: Code) -> None:

@@ -19,7 +19,8 @@ from lab.processes import Processes
 from tests.lab.alerts import RULES, Alerts
 from tests.lab.observer import Observer
 from tests.lab.person import Person
-from tests.lab.programs import Program, Start, eventually
+from tests.lab.programs import Program, Start
+from tests.waiting import wait_for
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -60,7 +61,7 @@ def start(redis: Redis, tmp_path: Path) -> Iterator[Start]:
         program = Program(address, log, process)
         programs.append(program)
         if module == "orchestration":
-            eventually(program.ready, 15, f"{program.log.name} is ready")
+            wait_for(f"{program.log.name} is ready", program.ready, 15)
         return program
 
     yield run

@@ -14,15 +14,6 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 
-def eventually(condition: Callable[[], bool], seconds: float, what: str, every: float = 0.1) -> float:
-    """Wait until the condition holds, and say how long that took."""
-    begun = time.monotonic()
-    while not condition():
-        assert time.monotonic() - begun < seconds, f"{what}: not within {seconds} s"
-        time.sleep(every)
-    return time.monotonic() - begun
-
-
 def holds_for(seconds: float, condition: Callable[[], bool]) -> None:
     """Look again and again, and fail when the condition does not hold."""
     end = time.monotonic() + seconds

@@ -19,7 +19,7 @@ from lab.model import Endpoints, Form, GroundError, Webhook
 from lab.servers import find_alertmanager, find_prometheus
 from tests.lab.alerts import Alerts
 from tests.lab.person import Person
-from tests.lab.programs import eventually
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.live
 
@@ -86,7 +86,7 @@ def test_a_ground_that_was_killed_comes_up_again(tmp_path: Path) -> None:
     assert status.queue_depth is not None
     for name in running.keys() - {"apiserver"}:
         os.kill(running[name], signal.SIGKILL)
-    eventually(lambda: not any(component.running for component in ground.status().components), 5, "all are dead")
+    wait_for("all are dead", lambda: not any(component.running for component in ground.status().components), 5)
     ground.up(observability=False)
     assert ground.status().up
     ground.down()
@@ -153,7 +153,7 @@ def test_prometheus_sees_every_pod(ground: Ground) -> None:
         result: list[dict[str, dict[str, str]]] = answer["data"]["result"]
         return result
 
-    eventually(lambda: len(query("orchestration_worker_pool_max == 10")) == 2, 10, "two pods are scraped")
+    wait_for("two pods are scraped", lambda: len(query("orchestration_worker_pool_max == 10")) == 2, 10)
     series = query("orchestration_worker_pool_max")[0]["metric"]
     assert (series["namespace"], series["app"]) == ("message-bus", "orchestration")
     assert series["pod"].startswith("orchestration-")
@@ -163,7 +163,7 @@ def test_prometheus_sees_every_pod(ground: Ground) -> None:
 def test_an_alert_reaches_the_webhook_and_is_resolved(ground: Ground, alerts: Alerts) -> None:
     alerts.forget()
     ground.break_("queue-overload", Form.CURABLE_AT_ONCE)
-    eventually(lambda: alerts.statuses("HighTaskQueueDepth") == ["firing"], 25, "the alert arrives")
+    wait_for("the alert arrives", lambda: alerts.statuses("HighTaskQueueDepth") == ["firing"], 25)
     assert alerts.authorizations() == {f"Bearer {alerts.token}"}
     ground.heal()
-    eventually(lambda: alerts.statuses("HighTaskQueueDepth")[-1] == "resolved", 25, "the alert is resolved")
+    wait_for("the alert is resolved", lambda: alerts.statuses("HighTaskQueueDepth")[-1] == "resolved", 25)

@@ -9,7 +9,8 @@ from lab.message_bus.faults import FAULTS, find_fault
 from lab.model import Form, GroundError, Status
 from tests.lab.observer import Observer
 from tests.lab.person import Person
-from tests.lab.programs import eventually, holds_for
+from tests.lab.programs import holds_for
+from tests.waiting import wait_for
 
 NAMES = sorted({fault.name for fault in FAULTS})
 
@@ -71,9 +72,9 @@ def test_healing_takes_away_what_stands_in_the_way(ground: Ground) -> None:
     admin, operator = Person(ground.endpoints(), context="admin"), Person(ground.endpoints())
     before = operator.labels("orchestration")
     admin.allow_no_disruption()
-    eventually(lambda: operator.allowed_disruptions() == 0, 10, "the budget is counted")
+    wait_for("the budget is counted", lambda: operator.allowed_disruptions() == 0, 10)
     operator.scale_at_least(3)
-    eventually(lambda: operator.allowed_disruptions() == 1, 20, "a third pod may go")
+    wait_for("a third pod may go", lambda: operator.allowed_disruptions() == 1, 20)
     marks = {"app.kubernetes.io/managed-by": "Helm"}, {"argocd.argoproj.io/tracking-id": "bus:apps/Deployment"}
     admin.label("orchestration", *marks)
     assert operator.labels("orchestration") == before | marks[0] | marks[1]
@@ -85,7 +86,7 @@ def test_healing_takes_away_what_stands_in_the_way(ground: Ground) -> None:
 @pytest.mark.live
 def test_healing_frees_the_workers(ground: Ground, observer: Observer) -> None:
     ground.break_("worker-exhaustion", Form.CURABLE_LATER)
-    eventually(lambda: len(observer.running_longer_than(1)) == 9, 20, "tasks hang")
+    wait_for("tasks hang", lambda: len(observer.running_longer_than(1)) == 9, 20)
     ground.heal()
     assert observer.running_longer_than(1) == []
     assert observer.blocked() == []

@@ -15,7 +15,8 @@ from redis import Redis
 from lab.audit import read_audit_logs
 from lab.message_bus.events import Event
 from lab.message_bus.orchestration.endpoints import circular_chains
-from tests.lab.programs import Start, eventually
+from tests.lab.programs import Start
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.live
 
@@ -64,8 +65,8 @@ def test_the_pool_has_the_size_that_the_environment_said_at_the_start(redis: Red
     default, small = start("orchestration"), start("orchestration", ORCHESTRATION_WORKER_POOL_SIZE="3")
     assert (default.metric("orchestration_worker_pool_max"), small.metric("orchestration_worker_pool_max")) == (10, 3)
     publish(redis, 50)
-    eventually(lambda: default.metric("orchestration_worker_pool_active") == 10, 10, "the pool is busy")
-    eventually(lambda: small.metric("orchestration_worker_pool_active") == 3, 10, "the small one too")
+    wait_for("the pool is busy", lambda: default.metric("orchestration_worker_pool_active") == 10, 10)
+    wait_for("the small one too", lambda: small.metric("orchestration_worker_pool_active") == 3, 10)
     for pod in (default, small):
         assert pod.metric("orchestration_task_queue_running") == 13  # Of both pods, whichever is asked.
         assert pod.metric("orchestration_task_queue_pending") == 37
@@ -80,8 +81,8 @@ def test_a_full_queue_rejects_and_counts(redis: Redis, start: Start) -> None:
     hang(redis)
     pod = start("orchestration")
     publish(redis, 1050)
-    eventually(lambda: pod.metric("orchestration_tasks_rejected_total") > 0, 20, "tasks are rejected")
-    eventually(lambda: redis.llen("event:queue") == 0, 20, "all events are dealt with")
+    wait_for("tasks are rejected", lambda: pod.metric("orchestration_tasks_rejected_total") > 0, 20)
+    wait_for("all events are dealt with", lambda: redis.llen("event:queue") == 0, 20)
     pending, running = (pod.metric(f"orchestration_task_queue_{kind}") for kind in ("pending", "running"))
     assert (pending, running) == (1000, 10)
     assert pod.metric("orchestration_tasks_rejected_total") == 40
@@ -91,26 +92,26 @@ def test_an_event_that_comes_twice_makes_one_task(redis: Redis, start: Start) ->
     event = Event.happening()
     redis.lpush("event:queue", event.encode(), event.encode())
     pod = start("orchestration")
-    eventually(lambda: pod.metric("orchestration_task_queue_completed") == 1, 10, "the task is done")
+    wait_for("the task is done", lambda: pod.metric("orchestration_task_queue_completed") == 1, 10)
     redis.lpush("event:queue", event.encode())
-    eventually(lambda: unfinished(redis) == 0, 10, "the repetition is dealt with")
+    wait_for("the repetition is dealt with", lambda: unfinished(redis) == 0, 10)
     assert pod.metric("orchestration_task_queue_completed") == 1
 
 
 def test_what_is_no_event_goes_to_the_dead_letters(redis: Redis, start: Start) -> None:
     pod = start("orchestration")
     redis.lpush("event:queue", "no JSON", '{"id": "1"}', '{"id": "1", "event_type": "odd", "occurred_at": 1}')
-    eventually(lambda: redis.llen("event:dead_letters") == 3, 10, "all are buried")
+    wait_for("all are buried", lambda: redis.llen("event:dead_letters") == 3, 10)
     assert unfinished(redis) == 0
-    eventually(lambda: any("[EventToTaskMapper] event rejected" in line for line in pod.lines()), 5, "the log says so")
+    wait_for("the log says so", lambda: any("[EventToTaskMapper] event rejected" in line for line in pod.lines()), 5)
 
 
 def test_who_is_asked_to_end_gives_its_tasks_back(redis: Redis, start: Start) -> None:
     hang(redis)
     pod = start("orchestration")
     events = publish(redis, 30)
-    eventually(lambda: pod.metric("orchestration_task_queue_running") == 10, 10, "the pool is busy")
-    eventually(lambda: pod.metric("orchestration_task_queue_pending") == 20, 10, "the rest is queued")
+    wait_for("the pool is busy", lambda: pod.metric("orchestration_task_queue_running") == 10, 10)
+    wait_for("the rest is queued", lambda: pod.metric("orchestration_task_queue_pending") == 20, 10)
     assert pod.end() < 4
     assert pod.process.returncode == 0
     assert set(redis.lrange("orchestration:queue", 0, -1)) == {event.id for event in events}
@@ -122,11 +123,11 @@ def test_the_tasks_of_a_killed_pod_are_recovered_by_another(redis: Redis, start:
     hang(redis)
     victim = start("orchestration")
     events = publish(redis, 40)
-    eventually(lambda: victim.metric("orchestration_worker_pool_active") == 10, 10, "the pool is busy")
+    wait_for("the pool is busy", lambda: victim.metric("orchestration_worker_pool_active") == 10, 10)
     other = start("orchestration")
     victim.end(signal.SIGKILL)
     redis.delete("lab:control")
-    eventually(lambda: unfinished(redis) == 0, 20, "all tasks are done")
+    wait_for("all tasks are done", lambda: unfinished(redis) == 0, 20)
     done = other.metric("orchestration_task_queue_completed")
     given_up = other.metric("orchestration_tasks_failed_total")
     assert len(events) - given_up <= done <= len(events)
@@ -135,14 +136,14 @@ def test_the_tasks_of_a_killed_pod_are_recovered_by_another(redis: Redis, start:
 def test_a_pod_that_slept_lets_go_of_what_another_took_over(redis: Redis, start: Start) -> None:
     sleeper, other = start("orchestration"), start("orchestration", ORCHESTRATION_WORKER_POOL_SIZE="1")
     redis.lpush("event:queue", *(Event.happening(hangs=True).encode() for _ in range(4)))
-    eventually(lambda: sleeper.metric("orchestration_worker_pool_active") > 2, 10, "tasks hang")
-    eventually(lambda: sleeper.metric("orchestration_task_queue_running") == 4, 10, "all of them")
+    wait_for("tasks hang", lambda: sleeper.metric("orchestration_worker_pool_active") > 2, 10)
+    wait_for("all of them", lambda: sleeper.metric("orchestration_task_queue_running") == 4, 10)
     sleeper.process.send_signal(signal.SIGSTOP)
-    eventually(lambda: other.metric("orchestration_task_queue_pending") > 2, 15, "they are queued again")
+    wait_for("they are queued again", lambda: other.metric("orchestration_task_queue_pending") > 2, 15)
     bigger = start("orchestration")
-    eventually(lambda: bigger.metric("orchestration_worker_pool_active") > 2, 10, "they hang elsewhere")
+    wait_for("they hang elsewhere", lambda: bigger.metric("orchestration_worker_pool_active") > 2, 10)
     sleeper.process.send_signal(signal.SIGCONT)
-    eventually(lambda: sleeper.metric("orchestration_worker_pool_active") == 0, 15, "the sleeper's workers are free")
+    wait_for("the sleeper's workers are free", lambda: sleeper.metric("orchestration_worker_pool_active") == 0, 15)
     assert bigger.metric("orchestration_task_queue_running") == 4
 
 
@@ -150,25 +151,25 @@ def test_a_container_that_starts_again_in_its_pod_finds_its_tasks(redis: Redis, 
     hang(redis)
     victim = start("orchestration", pod="orchestration-0")
     publish(redis, 5)
-    eventually(lambda: victim.metric("orchestration_task_queue_running") == 5, 10, "the tasks run")
+    wait_for("the tasks run", lambda: victim.metric("orchestration_task_queue_running") == 5, 10)
     victim.end(signal.SIGKILL)
     redis.delete("lab:control")
     start("orchestration", pod="orchestration-0")
-    eventually(lambda: unfinished(redis) == 0, 10, "all tasks are done")
+    wait_for("all tasks are done", lambda: unfinished(redis) == 0, 10)
 
 
 def test_a_lost_redis_is_told_and_survived(redis: Redis, start: Start) -> None:
     pod = start("orchestration")
     redis.config_set("requirepass", "changed")  # To the pod it is as good as gone.
     redis.client_kill_filter(_type="normal", skipme=True)
-    eventually(lambda: not pod.ready(), 10, "the pod is not ready")
+    wait_for("the pod is not ready", lambda: not pod.ready(), 10)
     assert pod.get("/healthz").is_success
     assert "orchestration_task_queue_pending NaN" in pod.get("/metrics").text
     assert pod.get("/admin/tasks").status_code == 503
     redis.config_set("requirepass", "")
-    eventually(pod.ready, 10, "the pod is ready again")
+    wait_for("the pod is ready again", pod.ready, 10)
     publish(redis, 3)
-    eventually(lambda: unfinished(redis) == 0, 10, "it works again")
+    wait_for("it works again", lambda: unfinished(redis) == 0, 10)
     assert any("redis connection lost" in line for line in pod.lines())
 
 
@@ -176,9 +177,9 @@ def test_tasks_are_listed_and_cancelled_through_any_pod(redis: Redis, start: Sta
     hang(redis)
     worker = start("orchestration", ORCHESTRATION_WORKER_POOL_SIZE="1")
     publish(redis, 2)
-    eventually(lambda: worker.metric("orchestration_task_queue_running") == 1, 10, "a task runs")
+    wait_for("a task runs", lambda: worker.metric("orchestration_task_queue_running") == 1, 10)
     other = start("orchestration", ORCHESTRATION_WORKER_POOL_SIZE="1")
-    eventually(lambda: other.metric("orchestration_task_queue_running") == 2, 10, "the other task runs")
+    wait_for("the other task runs", lambda: other.metric("orchestration_task_queue_running") == 2, 10)
     time.sleep(0.3)  # The filter below is about time that has passed.
     assert other.get("/admin/tasks?status=running&duration_gt=300").json()["tasks"] == []
     running = other.get("/admin/tasks?status=running&duration_gt=0.2").json()["tasks"]
@@ -186,7 +187,7 @@ def test_tasks_are_listed_and_cancelled_through_any_pod(redis: Redis, start: Sta
     assert other.get("/admin/tasks?status=odd").status_code == 400
     (task_id,) = (task["id"] for task in running if task["pod"] == "pod-1")
     assert httpx.delete(other.url(f"/admin/tasks/{task_id}"), trust_env=False).status_code == 202
-    eventually(lambda: worker.metric("orchestration_worker_pool_active") == 0, 10, "the worker is free")
+    wait_for("the worker is free", lambda: worker.metric("orchestration_worker_pool_active") == 0, 10)
     assert httpx.delete(other.url(f"/admin/tasks/{task_id}"), trust_env=False).status_code == 404
 
 
@@ -197,7 +198,7 @@ def test_what_administrators_do_is_written_down_also_when_the_pod_is_killed(
     log = tmp_path / "audit.log"
     pods = [start("orchestration", POD_NAMESPACE="bus", ORCHESTRATION_AUDIT_LOG=str(log)) for _ in range(2)]
     (event,) = publish(redis, 1)
-    eventually(lambda: pods[0].metric("orchestration_task_queue_running") == 1, 10, "the task runs")
+    wait_for("the task runs", lambda: pods[0].metric("orchestration_task_queue_running") == 1, 10)
     with httpx.Client(trust_env=False, headers={"User-Agent": "curl/8"}) as client:
         client.delete(pods[0].url(f"/admin/tasks/{event.id}"), headers={"X-Remote-User": "runbooks"})
         pods[0].end(signal.SIGKILL)
@@ -227,11 +228,11 @@ def test_circular_dependencies_block_until_they_are_broken(redis: Redis, start: 
     hang(redis)
     pod = start("orchestration", ORCHESTRATION_WORKER_POOL_SIZE="1")
     publish(redis, 1)
-    eventually(lambda: pod.metric("orchestration_worker_pool_active") == 1, 10, "the worker is busy")
+    wait_for("the worker is busy", lambda: pod.metric("orchestration_worker_pool_active") == 1, 10)
     redis.lpush("event:queue", *(event.encode() for event in events))
-    eventually(lambda: pod.metric("orchestration_task_queue_pending") == 3, 10, "the circle is queued")
+    wait_for("the circle is queued", lambda: pod.metric("orchestration_task_queue_pending") == 3, 10)
     redis.delete("lab:control")
-    eventually(lambda: len(pod.get("/admin/dependencies").json()["blocked_tasks"]) == 3, 10, "all are blocked")
+    wait_for("all are blocked", lambda: len(pod.get("/admin/dependencies").json()["blocked_tasks"]) == 3, 10)
     shown = pod.get("/admin/dependencies?check_circular=true").json()
     assert shown["dependency_graph"] == circle
     assert [sorted(chain) for chain in shown["circular_chains"]] == [["123", "456", "789"]]
@@ -240,7 +241,7 @@ def test_circular_dependencies_block_until_they_are_broken(redis: Redis, start: 
     assert any(re.search(r"^task_id=\d+ waiting_on_dependency=\d+$", line) for line in pod.lines())
     answer = httpx.post(pod.url("/admin/dependencies/reset"), json={"task_ids": ["123"]}, trust_env=False)
     assert answer.json() == {"reset": 1}
-    eventually(lambda: unfinished(redis) == 0, 10, "the chain is worked off")
+    wait_for("the chain is worked off", lambda: unfinished(redis) == 0, 10)
 
 
 def test_circles_are_found_once_each() -> None:
@@ -250,7 +251,7 @@ def test_circles_are_found_once_each() -> None:
 def test_logs_are_mixed_and_bounded(redis: Redis, start: Start) -> None:
     pod, begun = start("orchestration", ORCHESTRATION_WORKER_POOL_SIZE="100"), time.monotonic()
     publish(redis, 900)
-    eventually(lambda: pod.metric("orchestration_task_queue_completed") > 800, 30, "most tasks are done")
+    wait_for("most tasks are done", lambda: pod.metric("orchestration_task_queue_completed") > 800, 30)
     seconds, lines = time.monotonic() - begun, pod.lines()
     assert len(lines) < 20 * seconds + 40
     structured = [json.loads(line) for line in lines if line.startswith("{")]

@@ -10,7 +10,8 @@ from redis import Redis
 from lab.message_bus.control import Control
 from lab.message_bus.events import Event, MalformedEvent
 from lab.message_bus.publisher import Settings
-from tests.lab.programs import Start, eventually
+from tests.lab.programs import Start
+from tests.waiting import wait_for
 
 
 @pytest.mark.parametrize(
@@ -47,9 +48,9 @@ def test_an_event_survives_the_journey(event: Event) -> None:
 @pytest.mark.live
 def test_it_publishes_at_its_rate(redis: Redis, start: Start) -> None:
     start("publisher", PUBLISHER="this", EVENT_RATE="100")
-    eventually(lambda: redis.llen("event:queue") > 0, 10, "it publishes")
+    wait_for("it publishes", lambda: redis.llen("event:queue") > 0, 10)
     before, begun = redis.llen("event:queue"), time.monotonic()
-    eventually(lambda: redis.llen("event:queue") >= before + 200, 10, "it goes on")
+    wait_for("it goes on", lambda: redis.llen("event:queue") >= before + 200, 10)
     assert 200 / (time.monotonic() - begun) == pytest.approx(100, rel=0.15)
 
 
@@ -57,7 +58,7 @@ def test_it_publishes_at_its_rate(redis: Redis, start: Start) -> None:
 def test_it_obeys_its_limit(redis: Redis, start: Start) -> None:
     redis.hset("lab:control", "event_rate_factor", "5")
     start("publisher", PUBLISHER="this", EVENT_RATE="100", EVENT_RATE_LIMIT="20")
-    eventually(lambda: redis.llen("event:queue") > 0, 10, "it publishes")
+    wait_for("it publishes", lambda: redis.llen("event:queue") > 0, 10)
     before, begun = redis.llen("event:queue"), time.monotonic()
-    eventually(lambda: redis.llen("event:queue") >= before + 30, 10, "it goes on")
+    wait_for("it goes on", lambda: redis.llen("event:queue") >= before + 30, 10)
     assert time.monotonic() - begun > 1.2

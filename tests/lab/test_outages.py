@@ -12,7 +12,8 @@ from lab.ground import Ground
 from lab.model import Form, GroundError
 from tests.lab.observer import Observer
 from tests.lab.person import Person
-from tests.lab.programs import eventually, holds_for
+from tests.lab.programs import holds_for
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.live
 
@@ -47,7 +48,7 @@ def test_only_what_there_is_can_be_killed(ground: Ground) -> None:
 
 def test_redis_comes_back_with_all_tasks_and_the_pods_wait_for_it(ground: Ground, observer: Observer) -> None:
     ground.break_("worker-exhaustion", Form.INCURABLE)
-    eventually(lambda: observer.look().pending > 200, 20, "tasks wait")
+    wait_for("tasks wait", lambda: observer.look().pending > 200, 20)
     url, restarts = ground.endpoints().redis_url, observer.restarts()
     before, running = tasks(url), observer.running_longer_than(0)
     ground.kill("redis")
@@ -58,7 +59,7 @@ def test_redis_comes_back_with_all_tasks_and_the_pods_wait_for_it(ground: Ground
     holds_for(OUTAGE_SECONDS, lambda: math.isnan(observer.look().pending))
     ground.revive("redis")
     assert before <= tasks(url)
-    eventually(lambda: observer.look().pending > 200, 10, "the pods are connected again")
+    wait_for("the pods are connected again", lambda: observer.look().pending > 200, 10)
     holds_for(OUTAGE_SECONDS, lambda: observer.look().pending > 200)
     assert sorted(observer.running_longer_than(OUTAGE_SECONDS)) == sorted(running), "nobody took another one's tasks"
     assert observer.restarts() == restarts
@@ -74,15 +75,15 @@ def test_the_cluster_comes_back_with_all_objects(ground: Ground, person: Person)
     ground.revive("apiserver")
     assert person.pool_size() == 11
     person.scale_at_least(3)
-    eventually(lambda: {"orchestration": 3}.items() <= ready(ground).items(), 20, "the controllers are at work again")
+    wait_for("the controllers are at work again", lambda: {"orchestration": 3}.items() <= ready(ground).items(), 20)
 
 
 def test_pods_live_and_die_with_their_kubelet(ground: Ground, observer: Observer) -> None:
     restarts = observer.restarts()
     ground.kill("kubelet")
-    eventually(lambda: observer.look().pools == [], 10, "no pod answers")
+    wait_for("no pod answers", lambda: observer.look().pools == [], 10)
     ground.revive("kubelet")
-    eventually(lambda: len(observer.look().pools) == 2, 20, "the pods answer again")
+    wait_for("the pods answer again", lambda: len(observer.look().pools) == 2, 20)
     assert observer.restarts() == restarts + 2
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from lab.model import GroundError
 from lab.processes import Processes
-from tests.lab.programs import eventually
+from tests.waiting import wait_for
 
 SLEEP = shutil.which("sleep") or "sleep"
 
@@ -46,7 +46,7 @@ def test_who_does_not_listen_is_killed(processes: Processes, tmp_path: Path) -> 
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
     )
     processes.start("one", [sys.executable, "-c", deaf])
-    eventually(lambda: processes.last_words("one") == "deaf", 10, "it is deaf")
+    wait_for("it is deaf", lambda: processes.last_words("one") == "deaf", 10)
     processes.stop(["one"], patience=0.2)
     assert not processes.running("one")
 
@@ -57,7 +57,7 @@ def test_who_is_killed_has_no_time_to_say_so(processes: Processes) -> None:
         "print('here', flush=True); time.sleep(60)"
     )
     processes.start("one", [sys.executable, "-c", polite])
-    eventually(lambda: processes.last_words("one") == "here", 10, "it is there")
+    wait_for("it is there", lambda: processes.last_words("one") == "here", 10)
     processes.kill("one")
     assert not processes.running("one")
     assert processes.last_words("one") == "here"

@@ -9,7 +9,8 @@ from lab.ground import Ground
 from lab.model import Form
 from tests.lab.observer import Observer
 from tests.lab.person import Person
-from tests.lab.programs import eventually, holds_for
+from tests.lab.programs import holds_for
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.live
 
@@ -21,7 +22,7 @@ LONG = 500
 def overloaded(ground: Ground, observer: Observer, form: Form) -> None:
     """Break the ground, and wait until a person would be called."""
     ground.break_("queue-overload", form)
-    eventually(lambda: observer.look().pending > THRESHOLD, 20, "the queue is long")
+    wait_for("the queue is long", lambda: observer.look().pending > THRESHOLD, 20)
 
 
 def goes_on(observer: Observer) -> bool:
@@ -32,8 +33,8 @@ def goes_on(observer: Observer) -> bool:
 
 def cured(observer: Observer) -> None:
     """The criteria of the document: fewer than 800 tasks pending, workers busy to less than 80 %, and it lasts."""
-    eventually(lambda: observer.look().pending < THRESHOLD, 25, "the queue is shorter")
-    eventually(lambda: observer.look().utilisation < 0.8, 60, "the workers have time to spare", every=0.5)
+    wait_for("the queue is shorter", lambda: observer.look().pending < THRESHOLD, 25)
+    wait_for("the workers have time to spare", lambda: observer.look().utilisation < 0.8, 60, every=0.5)
     holds_for(3, lambda: observer.look().pending < THRESHOLD)
 
 
@@ -55,11 +56,11 @@ def test_bigger_pools_cure_what_is_curable_later_and_more_pods_are_refused(
         person.scale_at_least(5)
     assert refused.value.status == 422
     person.scale("orchestration", 5)
-    eventually(lambda: person.replicas("orchestration") == 2, 10, "the autoscaler has its way")
+    wait_for("the autoscaler has its way", lambda: person.replicas("orchestration") == 2, 10)
     person.set_pool_size(15)
     holds_for(3, lambda: {size for _, size in observer.look().pools} == {10})  # The pods do not read it while they run.
     person.restart()
-    eventually(lambda: observer.look().pending < LONG, 40, "the queue gets shorter")
+    wait_for("the queue gets shorter", lambda: observer.look().pending < LONG, 40)
     assert {size for _, size in observer.look().pools} == {15}
 
 
@@ -67,7 +68,7 @@ def test_bigger_pools_cure_what_is_curable_later_and_more_pods_are_refused(
 def test_fewer_publishers_cure_what_is_curable_later(ground: Ground, observer: Observer, person: Person) -> None:
     overloaded(ground, observer, Form.CURABLE_LATER)
     person.scale("event-publishers", 1)
-    eventually(lambda: observer.look().pending < LONG, 25, "the queue gets shorter fast")
+    wait_for("the queue gets shorter fast", lambda: observer.look().pending < LONG, 25)
 
 
 @pytest.mark.prove
@@ -77,7 +78,7 @@ def test_nothing_cures_the_incurable(ground: Ground, observer: Observer, person:
     person.scale_at_least(5)
     person.restart()
     person.scale("event-publishers", 1)
-    eventually(lambda: observer.look().workers == 75, 40, "five pods with fifteen workers", every=0.5)
-    eventually(lambda: goes_on(observer), 10, "the new workers hang, too")
+    wait_for("five pods with fifteen workers", lambda: observer.look().workers == 75, 40, every=0.5)
+    wait_for("the new workers hang, too", lambda: goes_on(observer), 10)
     holds_for(5, lambda: goes_on(observer))
     assert observer.look().pending > THRESHOLD

@@ -8,7 +8,8 @@ from lab.ground import Ground
 from lab.model import Form
 from tests.lab.observer import Observer
 from tests.lab.person import Person
-from tests.lab.programs import eventually, holds_for
+from tests.lab.programs import holds_for
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.live
 
@@ -19,7 +20,7 @@ FAR_FROM_OVERLOAD = 500
 def exhausted(ground: Ground, observer: Observer, form: Form) -> None:
     """Break the ground, and wait until a person would be called."""
     ground.break_("worker-exhaustion", form)
-    eventually(lambda: goes_on(observer), 20, "all workers are busy and tasks wait")
+    wait_for("all workers are busy and tasks wait", lambda: goes_on(observer), 20)
     holds_for(3, lambda: goes_on(observer))  # It does not go away by itself.
 
 
@@ -31,8 +32,8 @@ def goes_on(observer: Observer) -> bool:
 
 def cured(observer: Observer) -> None:
     """The criteria of the document: workers busy to less than 90 %, the queue drains; and it lasts."""
-    eventually(lambda: observer.look().pending < THRESHOLD, 40, "the queue is short")
-    eventually(lambda: observer.look().utilisation < 0.9, 20, "the workers have time to spare")
+    wait_for("the queue is short", lambda: observer.look().pending < THRESHOLD, 40)
+    wait_for("the workers have time to spare", lambda: observer.look().utilisation < 0.9, 20)
     holds_for(3, lambda: observer.look().pending < THRESHOLD)
 
 
@@ -56,13 +57,13 @@ def test_cancelling_cures_what_is_curable_later_and_a_restart_does_not(
     ground: Ground, observer: Observer, person: Person
 ) -> None:
     exhausted(ground, observer, Form.CURABLE_LATER)
-    eventually(lambda: len(observer.running_longer_than(2)) == 9, 20, "nine tasks hang")
-    eventually(lambda: len(observer.blocked()) == 4, 20, "four wait for one of them")
+    wait_for("nine tasks hang", lambda: len(observer.running_longer_than(2)) == 9, 20)
+    wait_for("four wait for one of them", lambda: len(observer.blocked()) == 4, 20)
     hanging = observer.running_longer_than(2)
     person.restart()
-    eventually(person.restarted, 30, "every pod is a new one")
-    eventually(lambda: set(observer.running_longer_than(2)) == set(hanging), 20, "the same tasks hang again")
-    eventually(lambda: goes_on(observer), 30, "the queue has grown again")
+    wait_for("every pod is a new one", person.restarted, 30)
+    wait_for("the same tasks hang again", lambda: set(observer.running_longer_than(2)) == set(hanging), 20)
+    wait_for("the queue has grown again", lambda: goes_on(observer), 30)
     assert [person.cancel(task) for task in hanging] == 9 * [202]
     cured(observer)
     assert observer.look().workers == 20
@@ -75,12 +76,12 @@ def test_nothing_cures_the_incurable(ground: Ground, observer: Observer, person:
     assert 200 < observer.look().pending < 400
     cancelled = observer.running_longer_than(0)[:5]
     assert [person.cancel(task) for task in cancelled] == 5 * [202]
-    eventually(lambda: not set(cancelled) & set(observer.running_longer_than(0)), 10, "they are gone")
-    eventually(lambda: goes_on(observer), 5, "others hang in their place")
+    wait_for("they are gone", lambda: not set(cancelled) & set(observer.running_longer_than(0)), 10)
+    wait_for("others hang in their place", lambda: goes_on(observer), 5)
     person.set_pool_size(15)
     person.scale_at_least(5)
     person.restart()
-    eventually(lambda: observer.look().workers == 75, 40, "five pods with fifteen workers", every=0.5)
-    eventually(lambda: goes_on(observer), 5, "the new workers hang too")
+    wait_for("five pods with fifteen workers", lambda: observer.look().workers == 75, 40, every=0.5)
+    wait_for("the new workers hang too", lambda: goes_on(observer), 5)
     holds_for(4, lambda: goes_on(observer))
     assert observer.look().pending > 200

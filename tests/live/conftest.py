@@ -7,8 +7,7 @@ import json
 import os
 import signal
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -37,6 +36,7 @@ from tasks.model.incident import Incident
 from tasks.report import Report
 from tasks.systems.prefect import get_client
 from tests.contract.receiver import Receiver, receiving
+from tests.waiting import wait_for
 
 T = TypeVar("T")
 
@@ -44,21 +44,6 @@ T = TypeVar("T")
 HTTP = httpx.Client(trust_env=False, verify=plain_http.TRUSTS_NOBODY)
 
 ROUTING_KEY = "0123456789abcdef0123456789abcdef"
-
-
-def wait_for(what: str, look: Callable[[], T | None], seconds: float) -> T:
-    """The first answer that is not None.
-
-    Raises:
-        AssertionError: there is none within the time.
-    """
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = look()
-        if found is not None:
-            return found
-        time.sleep(0.2)  # between two looks, not instead of one
-    raise AssertionError(f"{what}: not within {seconds:g} s")
 
 
 @dataclass(frozen=True)
@@ -262,12 +247,12 @@ def healthy(world: World, request: pytest.FixtureRequest) -> World:
     return world
 
 
-def _quiet(world: World) -> bool | None:
+def _quiet(world: World) -> bool:
     """Whether no alert is on, no incident is open and no run is at work."""
     on = HTTP.get(f"{world.endpoints.alertmanager_url}/api/v2/alerts").json()
     alerts = [alert for alert in on if alert["labels"]["alertname"] != WATCHDOG]
     busy = [run for run in world.ledger.runs.latest(50) if run.ended_at is None]
-    return None if alerts or busy or world.open_incident() else True
+    return not (alerts or busy or world.open_incident())
 
 
 class Commands:

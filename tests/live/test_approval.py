@@ -12,7 +12,8 @@ from lab.model import Form
 from tasks.ledger import Answer, Approval
 from tasks.model.incident import Incident
 from tasks.model.outcome import Outcome, Trust
-from tests.live.conftest import HTTP, Commands, World, wait_for
+from tests.live.conftest import HTTP, Commands, World
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
 
@@ -54,7 +55,7 @@ def test_a_plan_is_approved_in_the_form_and_survives_the_worker(healthy: World) 
     assert asked.run == run
     assert healthy.writes(began) == []
     assert healthy.ledger.locks.of_run(run) == [], "nothing is held while a person thinks"
-    wait_for("the call", lambda: healthy.calls(f"approve plan {asked.key}") or None, 30)
+    wait_for("the call", lambda: healthy.calls(f"approve plan {asked.key}"), 30)
 
     refused = answer_in_the_form(healthy, run, choice="perhaps")
     assert refused["status"] == "REJECT", "what the form does not offer is no answer"

@@ -22,7 +22,8 @@ from tasks.incidents import new_incident
 from tasks.model.incident import Incident, Raiser
 from tasks.model.outcome import Outcome
 from tasks.systems.prefect import get_client
-from tests.live.conftest import HTTP, Commands, World, wait_for
+from tests.live.conftest import HTTP, Commands, World
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
@@ -50,7 +51,7 @@ def raised(world: World, form: Form) -> tuple[Incident, str]:
     """Breaks the ground, and does what the intake would do: an incident, and a run for it."""
     world.break_(FAULT, form)
     alerts = f"{world.endpoints.alertmanager_url}/api/v2/alerts"
-    wait_for("the alert", lambda: ALERT in HTTP.get(alerts).text or None, 60)
+    wait_for("the alert", lambda: ALERT in HTTP.get(alerts).text, 60)
     incident, _ = world.ledger.incidents.open(
         new_incident(
             raiser=Raiser.PERSON,
@@ -108,8 +109,8 @@ def test_a_silent_run_is_crashed_and_picked_up_once(alone: World) -> None:
     try:
         alone.fail_at("before decide", act="stop")
         incident, first = raised(alone, Form.CURABLE_AT_ONCE)
-        wait_for("the halt", lambda: alone.failed or None, 90)
-        wait_for("the crash", lambda: True if alone.state_of(first)[0] == "CRASHED" else None, 120)
+        wait_for("the halt", lambda: alone.failed, 90)
+        wait_for("the crash", lambda: alone.state_of(first)[0] == "CRASHED", 120)
         second = alone.run_of(incident, other_than=first, seconds=240)
         record, report = alone.end_of(second)
     finally:
@@ -131,7 +132,7 @@ def test_an_escalation_that_is_killed_starts_nothing(alone: World) -> None:
     """It crashes as the run did that it looks after, and nothing looks after it; the watch does, when it is back."""
     alone.fail_at("before diagnose: task queue")
     run = alone.start(SLUG, site=SITE)
-    wait_for("the kill of the run", lambda: alone.failed or None, 90)
+    wait_for("the kill of the run", lambda: alone.failed, 90)
     _forget_the_hit(alone)
     alone.fail_at("before escalate")
     killed = escalated(run, "Crashed")
@@ -142,7 +143,7 @@ def test_an_escalation_that_is_killed_starts_nothing(alone: World) -> None:
     assert runs_of("escalate", run=str(killed.id)) == []
 
     alone.stack.start_intake()
-    wait_for("the call", lambda: alone.calls("ended without a word") or None, 60)
+    wait_for("the call", lambda: alone.calls("ended without a word"), 60)
     assert len(alone.calls()) == 1
 
 

@@ -13,7 +13,8 @@ from deployments.practice import SITE
 from lab.model import Form
 from tasks.model.outcome import Outcome, Trust
 from tasks.systems.prefect import get_client
-from tests.live.conftest import Commands, World, wait_for
+from tests.live.conftest import Commands, World
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(200)]
 
@@ -51,7 +52,7 @@ def test_a_plan_shows_the_exact_change_and_writes_nothing(healthy: World, comman
     healthy.save_site(trust=Trust.PLAN)
     began = datetime.now(UTC)
     healthy.break_("queue-overload", Form.CURABLE_LATER)
-    wait_for("the queue to fill", lambda: True if (healthy.ground.status().queue_depth or 0) > 810 else None, 30)
+    wait_for("the queue to fill", lambda: (healthy.ground.status().queue_depth or 0) > 810, 30)
     report = commands.answer("plan", "high-task-queue-depth", "--site", SITE)
     record, _ = healthy.end_of(healthy.run_of(healthy.incident(ALERT)))
     writes = healthy.writes(began)

@@ -11,8 +11,9 @@ from flows.catalogue import RUNBOOKS
 from lab.audit import AuditRecord
 from lab.model import Form
 from tasks.model.outcome import Outcome
-from tests.live.conftest import World, wait_for
+from tests.live.conftest import World
 from tests.live.test_high_task_queue_depth import body
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.live, pytest.mark.prove, pytest.mark.timeout(600)]
 
@@ -24,7 +25,7 @@ POOL_SIZE = "ORCHESTRATION_WORKER_POOL_SIZE"
 
 def recovered_with_one_write(world: World, began: datetime) -> None:
     """However often it was begun anew: the incident ends, and the autoscaler was written once."""
-    wait_for("the incident to end", lambda: True if world.open_incident(ALERT) is None else None, 240)
+    wait_for("the incident to end", lambda: world.open_incident(ALERT) is None, 240)
     last = next(run for run in world.ledger.runs.latest() if run.runbook == "high_task_queue_depth")
     assert last.outcome in (Outcome.RECOVERED, Outcome.NOTHING_TO_DO)
     assert [write.resource for write in world.writes(began, accepted=True)] == ["horizontalpodautoscalers"]
@@ -36,7 +37,7 @@ def test_the_worker_is_killed(healthy: World) -> None:
     healthy.fail_at("before decide")
     healthy.break_(FAULT, Form.CURABLE_AT_ONCE)
     healthy.run_of(healthy.incident(ALERT))
-    wait_for("the child's death", lambda: healthy.failed or None, 90)
+    wait_for("the child's death", lambda: healthy.failed, 90)
     healthy.stack.kill("worker")
     healthy.stack.start_worker()
     recovered_with_one_write(healthy, began)
@@ -81,7 +82,7 @@ def test_a_run_that_slept_through_its_lease_writes_nothing(healthy: World) -> No
     healthy.break_(FAULT, Form.CURABLE_AT_ONCE)
     incident = healthy.incident(ALERT)
     first = healthy.run_of(incident)
-    wait_for("the halt", lambda: healthy.failed or None, 90)
+    wait_for("the halt", lambda: healthy.failed, 90)
     second = healthy.run_of(incident, other_than=first, seconds=120)
     healthy.wake_all()
     record, report = healthy.end_of(second)
@@ -133,8 +134,8 @@ def test_killed_at_every_point(healthy: World, runbook: str, point: str) -> None
     healthy.break_(fault, Form.CURABLE_AT_ONCE)
     alert = RUNBOOKS[runbook].alert
     first = healthy.run_of(healthy.incident(alert))
-    wait_for("the kill", lambda: healthy.failed or None, 120)
-    wait_for("the incident to end", lambda: True if healthy.open_incident(alert) is None else None, 240)
+    wait_for("the kill", lambda: healthy.failed, 120)
+    wait_for("the incident to end", lambda: healthy.open_incident(alert) is None, 240)
 
     died = healthy.ledger.runs.get(first)
     assert died is not None

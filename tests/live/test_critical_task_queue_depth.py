@@ -10,8 +10,9 @@ from deployments.practice import PACE
 from lab.model import Form
 from tasks.ledger import Approval
 from tasks.model.outcome import Outcome
-from tests.live.conftest import Commands, World, wait_for
+from tests.live.conftest import Commands, World
 from tests.live.test_high_task_queue_depth import body
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(500)]
 
@@ -85,7 +86,7 @@ def test_event_sources_are_paused_with_approval_and_come_back_step_by_step(healt
     healthy.stack.start_server()
     healthy.stack.start_intake()
     healthy.stack.start_worker()
-    wait_for("everything to be given back", lambda: True if not healthy.ledger.claims.holdings() else None, 180)
+    wait_for("everything to be given back", lambda: not healthy.ledger.claims.holdings(), 180)
     for name in ("analytics-publisher", "background-job-publisher"):
         back = [body(w)["spec"]["replicas"] for w in healthy.writes(calm) if w.name == name and w.accepted]
         assert back == [1, 2], "gradually, to the number that was recorded"
@@ -129,7 +130,7 @@ def test_killed_in_the_middle_of_the_bundle(healthy: World) -> None:
     healthy.break_(FAULT, Form.CURABLE_AT_ONCE)
     incident = healthy.incident(ALERT)
     first = healthy.run_of(incident)
-    wait_for("the kill", lambda: healthy.failed or None, 90)
+    wait_for("the kill", lambda: healthy.failed, 90)
     second = healthy.run_of(incident, other_than=first, seconds=120)
     record, report = healthy.end_of(second)
     assert record.outcome in (Outcome.RECOVERED, Outcome.NOTHING_TO_DO), report.verdict
@@ -148,7 +149,7 @@ def test_it_takes_the_target_over_from_the_lesser_runbook(healthy: World) -> Non
     healthy.fail_at("settled", act="stop")
     healthy.break_("queue-overload", Form.CURABLE_LATER)  # slowly growing: the critical alert follows
     high = healthy.run_of(healthy.incident("HighTaskQueueDepth"))
-    wait_for("the halt after the first write", lambda: healthy.failed or None, 90)
+    wait_for("the halt after the first write", lambda: healthy.failed, 90)
     assert [(w.resource, body(w)["data"]) for w in healthy.writes(began)] == [
         ("configmaps", {"ORCHESTRATION_WORKER_POOL_SIZE": "15"})
     ]
@@ -163,7 +164,7 @@ def test_it_takes_the_target_over_from_the_lesser_runbook(healthy: World) -> Non
 
     calm = datetime.now(UTC)
     healthy.ground.calm()
-    wait_for("everything to be given back", lambda: True if not healthy.ledger.claims.holdings() else None, 240)
+    wait_for("everything to be given back", lambda: not healthy.ledger.claims.holdings(), 240)
     last = {(w.resource, w.name): body(w) for w in healthy.writes(calm)}
     assert last["configmaps", "orchestration-config"]["data"] == {"ORCHESTRATION_WORKER_POOL_SIZE": "10"}
     assert last["horizontalpodautoscalers", "orchestration"]["spec"] == {"minReplicas": 2, "maxReplicas": 2}

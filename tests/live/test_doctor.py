@@ -29,7 +29,8 @@ from tasks.limits import Limits
 from tasks.model.outcome import Trust
 from tasks.settings import settings
 from tasks.systems.prefect import get_client
-from tests.live.conftest import ROUTING_KEY, Commands, World, wait_for
+from tests.live.conftest import ROUTING_KEY, Commands, World
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(280)]
 
@@ -93,7 +94,7 @@ class Doctor:
 
 def test_all_is_fine_and_nothing_is_changed(healthy: World, doctor: Doctor) -> None:
     began = datetime.now(UTC)
-    assert wait_for("a doctor who finds nothing", lambda: None if doctor.finds() else True, 60)
+    assert wait_for("a doctor who finds nothing", lambda: not doctor.finds(), 60)
     assert doctor.code == 0
     assert len(doctor.findings) > 40
     assert healthy.writes(began) == []
@@ -149,11 +150,11 @@ def test_pods_that_are_gone(healthy: World, doctor: Doctor) -> None:
     api.patch_namespaced_deployment_scale("orchestration", healthy.endpoints.namespace, scale)
     wait_for(
         "the series to be gone",
-        lambda: True if doctor.finds() >= {"series-missing", "rule-without-series", *UNKNOWN} else None,
+        lambda: doctor.finds() >= {"series-missing", "rule-without-series", *UNKNOWN},
         60,
     )
     healthy.ground.heal()
-    wait_for("a doctor who finds nothing", lambda: None if doctor.finds() else True, 90)
+    wait_for("a doctor who finds nothing", lambda: not doctor.finds(), 90)
 
 
 @pytest.mark.prove
@@ -213,7 +214,7 @@ def test_another_site_with_the_same_labels_and_one_that_cannot_be_read(doctor: D
 def test_an_alert_that_is_no_sites(healthy: World, doctor: Doctor) -> None:
     save(healthy, alert_labels={"site": "typo"})
     healthy.force_alert("WorkerPoolExhaustion", "warning")
-    wait_for("the alert", lambda: True if "alert-of-no-site" in doctor.finds() else None, 30)
+    wait_for("the alert", lambda: "alert-of-no-site" in doctor.finds(), 30)
     assert f"site: {SITE}" in doctor.seen("alert-of-no-site")[0]
     healthy.end_forced_alerts()  # before the site answers to it again
     wait_for("its end", lambda: None if "alert-of-no-site" in doctor.finds() else True, 60)

@@ -14,7 +14,8 @@ from lab.model import Form
 from tasks.model.incident import Raiser
 from tasks.model.outcome import Outcome
 from tasks.systems.prefect import get_client
-from tests.live.conftest import Commands, World, wait_for
+from tests.live.conftest import Commands, World
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
 
@@ -102,7 +103,7 @@ def test_cured_by_fewer_publishers_once_a_person_approves(healthy: World, comman
     healthy.break_(FAULT, Form.CURABLE_LATER)
     run = healthy.run_of(healthy.incident(ALERT))
 
-    (waiting,) = wait_for("a question", lambda: commands.answer("approve") or None, 90)
+    (waiting,) = wait_for("a question", lambda: commands.answer("approve"), 90)
     assert healthy.writes(began) == []
     assert "event-publishers" in waiting["plan"][0]
     assert commands.run("approve", waiting["key"], "--by", "ada")[0] == 0
@@ -127,7 +128,7 @@ def test_incurable(healthy: World) -> None:
     healthy.break_(FAULT, Form.INCURABLE)
 
     run = healthy.run_of(healthy.incident(ALERT))
-    wait_for("the question about the publishers", lambda: healthy.ledger.approvals.waiting() or None, 120)
+    wait_for("the question about the publishers", lambda: healthy.ledger.approvals.waiting(), 120)
     (waiting,) = healthy.ledger.approvals.waiting()
     healthy.ledger.approvals.answer(waiting.key, False, "ada")  # the watch lets the run go on
     record, report = healthy.end_of(run, seconds=300)
@@ -176,7 +177,7 @@ def test_killed_after_the_write_and_picked_up(healthy: World) -> None:
 
     incident = healthy.incident(ALERT)
     first = healthy.run_of(incident)
-    wait_for("the kill", lambda: healthy.failed or None, 90)
+    wait_for("the kill", lambda: healthy.failed, 90)
     second = healthy.run_of(incident, other_than=first, seconds=120)
     record, report = healthy.end_of(second)
 
@@ -197,9 +198,9 @@ def test_a_site_without_monitoring_is_served_by_the_health_check(healthy: World)
     began = datetime.now(UTC)
     healthy.break_(FAULT, Form.CURABLE_AT_ONCE)
 
-    def raised() -> bool | None:
+    def raised() -> bool:
         _check_now()
-        return True if healthy.open_incident(ALERT) else None
+        return healthy.open_incident(ALERT) is not None
 
     wait_for("the health check to raise an incident", raised, 120)
     incident = healthy.incident(ALERT)
@@ -217,7 +218,7 @@ def body(write: AuditRecord) -> dict[str, Any]:
     return write.body
 
 
-def _nobody_answers(world: World) -> bool | None:
+def _nobody_answers(world: World) -> bool:
     """Whether the intake knows no site for the practice ground's alerts (a resolved one does no harm)."""
     labels = {"alertname": "HighTaskQueueDepth", "site": SITE}
     alert = {"status": "resolved", "labels": labels, "startsAt": datetime.now(UTC).isoformat()}
@@ -226,7 +227,7 @@ def _nobody_answers(world: World) -> bool | None:
         json={"version": "4", "alerts": [alert]},
         headers={"Authorization": f"Bearer {world.at.token}"},
     )
-    return True if answer.json()["alerts"][0]["site"] is None else None
+    return answer.json()["alerts"][0]["site"] is None
 
 
 def _check_now() -> None:
@@ -235,8 +236,8 @@ def _check_now() -> None:
         deployment = client.read_deployment_by_name("health-check/health-check")
         started = client.create_flow_run_from_deployment(deployment.id)
 
-        def ended() -> bool | None:
+        def ended() -> bool:
             state = client.read_flow_run(started.id).state
-            return True if state and state.is_final() else None
+            return state is not None and state.is_final()
 
         wait_for("the end of the health check", ended, 60)

@@ -12,7 +12,8 @@ import pytest
 from deployments.practice import SITE
 from tasks.incidents import start_run, waiting_for_a_worker
 from tasks.systems.prefect import get_client
-from tests.live.conftest import HTTP, World, wait_for
+from tests.live.conftest import HTTP, World
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.live
 
@@ -66,11 +67,11 @@ def test_a_run_that_waits_for_a_worker_is_known(world: World) -> None:
 
 
 def test_it_tells_how_everything_is(world: World) -> None:
-    wait_for("all parts", lambda: HTTP.get(f"{world.at.intake}/health").status_code == 200 or None, 20)
+    wait_for("all parts", lambda: HTTP.get(f"{world.at.intake}/health").status_code == 200, 20)
     assert HTTP.get(f"{world.at.intake}/live").json() == {"status": "ok", "failing": {}}
     assert 'runbooks_up{part="Prefect server"} 1.0' in HTTP.get(f"{world.at.intake}/metrics").text
 
 
 def test_the_alerting_of_the_site_gives_a_sign_of_life(world: World) -> None:
-    heard = wait_for("the watchdog", lambda: [s for s in world.ledger.directory.all() if s.heard_at] or None, 60)
+    heard = wait_for("the watchdog", lambda: [s for s in world.ledger.directory.all() if s.heard_at], 60)
     assert [one.address.site for one in heard] == [SITE]

@@ -8,16 +8,17 @@ import pytest
 
 from lab.model import Form
 from tasks.model.outcome import Outcome
-from tests.live.conftest import World, wait_for
+from tests.live.conftest import World
 from tests.live.test_high_task_queue_depth import body
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(500)]
 
 RUNBOOK, ALERT = "high_task_queue_depth", "HighTaskQueueDepth"
 
 
-def nothing_is_held(world: World) -> bool | None:
-    return None if world.ledger.claims.holdings() else True
+def nothing_is_held(world: World) -> bool:
+    return not world.ledger.claims.holdings()
 
 
 @pytest.mark.prove
@@ -47,5 +48,5 @@ def test_an_overdue_restore_calls_a_person(healthy: World) -> None:
     healthy.break_("queue-overload", Form.CURABLE_AT_ONCE)
     record, report = healthy.end_of(healthy.run_of(healthy.incident(ALERT)))
     assert record.outcome is Outcome.RECOVERED, report.verdict
-    wait_for("the call", lambda: healthy.calls("still at least 5") or None, 90)
+    wait_for("the call", lambda: healthy.calls("still at least 5"), 90)
     assert healthy.ledger.claims.holdings()[0].claims[0].due_at < datetime.now(UTC) + timedelta(minutes=1)

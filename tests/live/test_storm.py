@@ -14,8 +14,9 @@ import pytest
 
 from deployments.stack import INTAKE, SERVER, WORKER
 from tasks.ledger import ChangeState
-from tests.live.conftest import World, wait_for
+from tests.live.conftest import World
 from tests.live.storm import ENOUGH, post_until_taken, storming
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.live
 _ARRIVED = (ChangeState.APPLIED, ChangeState.IN_EFFECT, ChangeState.FAILED)
@@ -49,7 +50,7 @@ def test_nothing_is_lost_and_one_run_acts_on_each_target(
     since = datetime.now(UTC)
     names = tuple(f"storm-{targets}-{number:02}" for number in range(targets))
     with storming(healthy, names, tmp_path) as buses:
-        wait_for("the Deployments", lambda: buses.settled or None, 240)
+        wait_for("the Deployments", lambda: buses.settled, 240)
         wait_for("the intake to know the sites", lambda: _known(healthy, names), 60)
         _post(healthy, batches(names, alerts, targets), killed)
         opened = [one for one in healthy.ledger.incidents.latest(2 * targets) if one.site in names]
@@ -64,9 +65,9 @@ def test_nothing_is_lost_and_one_run_acts_on_each_target(
         assert _outcomes(healthy, names) == {"Recovered": targets}
 
 
-def _known(world: World, names: tuple[str, ...]) -> bool | None:
+def _known(world: World, names: tuple[str, ...]) -> bool:
     listed = {one.address.site for one in world.ledger.directory.all()}
-    return set(names) <= listed or None
+    return set(names) <= listed
 
 
 def _post(world: World, storm: list[dict[str, Any]], killed: tuple[str, ...]) -> None:
@@ -89,9 +90,9 @@ def _scales_to(body: Any) -> int | None:
     return body.get("spec", {}).get("replicas") if isinstance(body, dict) else None
 
 
-def _treated(world: World, names: tuple[str, ...]) -> bool | None:
+def _treated(world: World, names: tuple[str, ...]) -> bool:
     """Whether every incident of the storm is over."""
-    return not any(one.site in names for one in world.ledger.incidents.still_open()) or None
+    return not any(one.site in names for one in world.ledger.incidents.still_open())
 
 
 def _outcomes(world: World, names: tuple[str, ...]) -> dict[str, int]:

@@ -10,7 +10,8 @@ from lab.audit import AuditRecord
 from lab.model import Form
 from tasks.ledger import ChangeState
 from tasks.model.outcome import Outcome
-from tests.live.conftest import World, wait_for
+from tests.live.conftest import World
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
@@ -26,14 +27,14 @@ def approve_all(world: World, run: str, most: int) -> int:
     """Approves every plan that the run asks for, until it ends; how many there were."""
     seen: set[str] = set()
 
-    def ended() -> bool | None:
+    def ended() -> bool:
         for question in world.ledger.approvals.waiting():
             if question.run == run and question.key not in seen:
                 seen.add(question.key)
                 world.ledger.approvals.answer(question.key, True, "ada")
         assert len(seen) <= most
         record = world.ledger.runs.get(run)
-        return True if record and record.outcome else None
+        return record is not None and record.outcome is not None
 
     wait_for("the end of the run", ended, 400)
     return len(seen)
@@ -99,7 +100,7 @@ def test_without_an_answer_nothing_is_cancelled(healthy: World) -> None:
     healthy.break_(FAULT, Form.CURABLE_LATER)
     run = healthy.run_of(healthy.incident(ALERT))
     for _ in range(2):  # the cancellation, then the restart
-        waiting = wait_for("a question", lambda: healthy.ledger.approvals.waiting() or None, 150)
+        waiting = wait_for("a question", lambda: healthy.ledger.approvals.waiting(), 150)
         healthy.ledger.approvals.answer(waiting[0].key, False, "ada")
     record, report = healthy.end_of(run)
     assert record.outcome is Outcome.REFUSED, report.verdict
@@ -115,9 +116,9 @@ def test_killed_after_a_cancellation(healthy: World) -> None:
     healthy.break_(FAULT, Form.CURABLE_LATER)
     incident = healthy.incident(ALERT)
     first = healthy.run_of(incident)
-    question = wait_for("a question", lambda: healthy.ledger.approvals.waiting() or None, 120)[0]
+    question = wait_for("a question", lambda: healthy.ledger.approvals.waiting(), 120)[0]
     healthy.ledger.approvals.answer(question.key, True, "ada")
-    wait_for("the kill", lambda: healthy.failed or None, 90)
+    wait_for("the kill", lambda: healthy.failed, 90)
     second = healthy.run_of(incident, other_than=first, seconds=120)
     approve_all(healthy, second, most=14)
     healthy.end_of(second)

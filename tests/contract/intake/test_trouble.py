@@ -28,9 +28,9 @@ from lab.servers import alertmanager_command
 from tasks.ledger import Ledger
 from tasks.sites import Site
 from tests.contract.intake.conftest import TOKEN, Place, alert, batch, bus, hook
-from tests.contract.monitoring import eventually
 from tests.contract.receiver import receiving
 from tests.contract.servers import answers, free_port, need, running
+from tests.waiting import wait_for
 
 
 def serve(intake: Intake) -> TestClient:
@@ -59,8 +59,8 @@ def test_without_prefect_alerts_are_kept_and_announced_when_it_is_back(place: Pl
         assert client.get("/live").status_code == 200, "to start the intake again would not help"
         assert place.prefect.events == []
         place.prefect.away = False
-        eventually("announced", lambda: place.prefect.events)
-        eventually("well again", lambda: client.get("/health").status_code == 200)
+        wait_for("announced", lambda: place.prefect.events)
+        wait_for("well again", lambda: client.get("/health").status_code == 200)
     assert [one.alert for one in place.prefect.events] == ["HighTaskQueueDepth"]
 
 
@@ -74,7 +74,7 @@ def test_an_intake_that_began_without_prefect_finds_out_that_its_ledger_is_anoth
     with closing(ledger), serve(intake) as client:
         assert client.post("/alerts", json=batch(alert())).status_code == 200
         place.prefect.ledger, place.prefect.away = "another", False
-        eventually("refused", lambda: client.post("/alerts", json=batch(alert())).status_code == 503)
+        wait_for("refused", lambda: client.post("/alerts", json=batch(alert())).status_code == 503)
         assert "not the ledger" in client.post("/alerts", json=batch(alert())).json()["detail"]
         assert "not the ledger" in client.get("/live").json()["failing"]["ledger"]
 
@@ -86,7 +86,7 @@ def test_what_one_process_left_the_next_one_announces(place: Place) -> None:
         first._take_in([Alert.model_validate(alert())])  # and then it was killed
     ledger, second = place.intake()
     with closing(ledger), serve(second):
-        eventually("announced", lambda: place.prefect.events)
+        wait_for("announced", lambda: place.prefect.events)
 
 
 def test_a_site_that_is_saved_later_takes_its_alerts_up(place: Place) -> None:
@@ -96,7 +96,7 @@ def test_a_site_that_is_saved_later_takes_its_alerts_up(place: Place) -> None:
         (one,) = client.post("/alerts", json=batch(alert())).json()["alerts"]
         assert one["fate"] == "no site answers to these labels"
         place.prefect.sites.append(site)
-        eventually("announced", lambda: place.prefect.events)
+        wait_for("announced", lambda: place.prefect.events)
         assert ledger.strays.all() == []
 
 
@@ -123,7 +123,7 @@ def test_people_are_told_without_prefect_and_without_the_ledger(place: Place) ->
                 place.prefect.away = True
                 with ledger.database.writing() as tx:
                     tx.execute(sa.text("ALTER TABLE meta RENAME TO gone"))
-                eventually("told of both", lambda: len({one.json()["title"] for one in people.arrived}) > 1, 15)
+                wait_for("told of both", lambda: len({one.json()["title"] for one in people.arrived}) > 1, 15)
                 with ledger.database.writing() as tx:
                     tx.execute(sa.text("ALTER TABLE gone RENAME TO meta"))
         titles = {one.json()["title"] for one in people.arrived}
@@ -141,9 +141,9 @@ def test_the_dead_man_s_switch_is_pulled_only_while_all_is_well(place: Place, mo
     monkeypatch.setattr(intake_module, "PING_SECONDS", 0.0)
     ledger, intake = place.intake(heartbeat_url="http://127.0.0.1:9/alive")
     with closing(ledger), serve(intake):
-        eventually("called", lambda: called)
+        wait_for("called", lambda: called)
         place.prefect.away = True
-        eventually("noticed", lambda: intake.health.parts()["Prefect server"])
+        wait_for("noticed", lambda: intake.health.parts()["Prefect server"])
         intake._look_at_ourselves()
         called.clear()
         intake._look_at_ourselves()
@@ -197,14 +197,14 @@ def test_a_full_intake_loses_nothing_of_a_real_alertmanager(place: Place, tmp_pa
     command = alertmanager_command(tmp_path, its, Webhook(f"http://127.0.0.1:{port}/alerts", TOKEN))
     with closing(ledger), running(command, tmp_path / "log", lambda: answers(f"http://127.0.0.1:{its}/-/ready")):
         try:
-            eventually("the intake", lambda: answers(f"http://127.0.0.1:{port}/live"), 20)
+            wait_for("the intake", lambda: answers(f"http://127.0.0.1:{port}/live"), 20)
             waiting = intake.desk.submit([Alert.model_validate(alert("Strange"))])  # the desk is full with this one
             ours = {"labels": {**alert()["labels"]}}
             httpx.post(f"http://127.0.0.1:{its}/api/v2/alerts", json=[ours], trust_env=False).raise_for_status()
-            eventually("refused", lambda: len(refused) > 1, 30)
+            wait_for("refused", lambda: len(refused) > 1, 30)
             let.set()
             waiting.result(20)
-            eventually("taken in", lambda: ledger.incidents.of("prod", "HighTaskQueueDepth"), 60)
+            wait_for("taken in", lambda: ledger.incidents.of("prod", "HighTaskQueueDepth"), 60)
         finally:
             let.set()
             server.should_exit = True
