@@ -15,7 +15,7 @@ import pytest
 from tasks.ledger import Ledger
 from tasks.ledger.tables import metadata
 from tests.contract.kubernetes import Site
-from tests.contract.ledgers import Clock, Place
+from tests.contract.ledger.places import Clock, Place
 from tests.contract.monitoring import Monitoring, start_monitoring
 from tests.contract.postgres import Postgres, start_postgres
 from tests.lab.kubernetes.clusters import Cluster, lab_cluster, missing_assets, real_cluster

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from deployments.doctor import clocks, ledger
 from tasks.ledger import Ledger, LedgerUnavailable
 from tasks.ledger.database import Database
-from tests.contract.ledgers import Place
+from tests.contract.ledger.places import Place
 from tests.contract.postgres import Postgres
 from tests.unit.test_doctor_installation import kinds
 

@@ -16,7 +16,7 @@ import pytest
 from tasks.incidents import new_incident
 from tasks.ledger import ChangeState, Ledger, LedgerUnavailable, mounts
 from tasks.model.change import Diff
-from tests.contract.ledgers import at_least, at_once, incident, intend, replicas
+from tests.contract.ledger.places import at_least, at_once, incident, intend, replicas
 
 SECRET = "hunter2-and-more"  # noqa: S105 - not one
 LEAK = f"GET http://user:{SECRET}@host failed, password={SECRET}"
@@ -61,7 +61,7 @@ def test_no_secret_reaches_the_file(ledger: Ledger, tmp_path: Path) -> None:
 DIES = """
 import sys, time
 from tasks.ledger import Ledger
-from tests.contract.ledgers import acquire, at_least, intend, replicas, run
+from tests.contract.ledger.places import acquire, at_least, intend, replicas, run
 ledger = Ledger(sys.argv[1])
 ledger.runs.begin(run())
 intend(ledger, replicas(2, 5, at_least(5)), held=acquire(ledger, "run-1"))

@@ -14,7 +14,7 @@ from deployments.cli.output import UserError
 from tasks.ledger import Ledger
 from tasks.model.outcome import Outcome
 from tasks.settings import Settings
-from tests.contract.ledgers import run
+from tests.contract.ledger.places import run
 
 
 @pytest.fixture

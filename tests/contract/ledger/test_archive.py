@@ -18,7 +18,18 @@ from tasks.ledger.archive import TABLES, ArchiveError, backup, count, read_head,
 from tasks.ledger.schema import VERSION
 from tasks.model.outcome import Outcome
 from tasks.model.site import Address
-from tests.contract.ledgers import PUBLISHER, START, Place, acquire, at_least, incident, intend, replicas, run, stray
+from tests.contract.ledger.places import (
+    PUBLISHER,
+    START,
+    Place,
+    acquire,
+    at_least,
+    incident,
+    intend,
+    replicas,
+    run,
+    stray,
+)
 from tests.contract.postgres import Postgres
 
 

@@ -10,7 +10,7 @@ import pytest
 from tasks.ledger import Ledger
 from tasks.ledger.incidents import ALIVE, Firing, Over
 from tasks.model.outcome import Outcome
-from tests.contract.ledgers import START, Place, at_once, incident, run
+from tests.contract.ledger.places import START, Place, at_once, incident, run
 
 ALERT = "HighTaskQueueDepth"
 

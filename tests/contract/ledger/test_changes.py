@@ -8,7 +8,7 @@ import pytest
 
 from tasks.ledger import ChangeState, Ledger
 from tasks.model.change import Diff, Purpose, Surroundings
-from tests.contract.ledgers import ORCHESTRATION, PUBLISHER, Place, Wish, acquire, intend, replicas
+from tests.contract.ledger.places import ORCHESTRATION, PUBLISHER, Place, Wish, acquire, intend, replicas
 
 
 def test_a_change_is_there_before_it_is_made_and_keeps_its_baseline(ledger: Ledger) -> None:

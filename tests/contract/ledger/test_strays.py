@@ -14,7 +14,7 @@ from tasks.ledger.retention import prune
 from tasks.model.escalation import NoticeKind
 from tasks.model.outcome import Outcome
 from tasks.model.site import Address
-from tests.contract.ledgers import START, Place, at_least, incident, intend, replicas, run, stray
+from tests.contract.ledger.places import START, Place, at_least, incident, intend, replicas, run, stray
 
 MINUTE = timedelta(minutes=1)
 

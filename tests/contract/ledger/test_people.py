@@ -11,7 +11,7 @@ import pytest
 
 from tasks.ledger import Answer, Approval, Ledger
 from tasks.ledger.pages import AGAIN_AFTER
-from tests.contract.ledgers import START, Place, at_once
+from tests.contract.ledger.places import START, Place, at_once
 
 MINUTE = timedelta(minutes=1)
 

@@ -10,7 +10,7 @@ from tasks.ledger import ClaimRecord, ClaimState, Holding, Ledger, LockLost
 from tasks.model.change import Purpose
 from tasks.model.claim import Bound, Claim
 from tasks.model.outcome import Severity
-from tests.contract.ledgers import (
+from tests.contract.ledger.places import (
     ORCHESTRATION,
     START,
     Place,

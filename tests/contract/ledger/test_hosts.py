@@ -13,14 +13,14 @@ import psycopg
 import pytest
 
 from tasks.ledger import Ledger, LedgerUnavailable, database
-from tests.contract.ledgers import Place, at_least, incident, intend, replicas
+from tests.contract.ledger.places import Place, at_least, incident, intend, replicas
 from tests.contract.postgres import Postgres
 
 WORKER = """
 import sys
 from tasks.ledger import Busy, Ledger, LockLost
 from tasks.model.outcome import Severity
-from tests.contract.ledgers import acquire, at_least, intend, replicas
+from tests.contract.ledger.places import acquire, at_least, intend, replicas
 name, ledger = sys.argv[2], Ledger(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
@@ -47,7 +47,7 @@ def test_processes_share_locks_incidents_and_calls(place: Place, ledger: Ledger)
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     text=True,
-                    cwd=Path(__file__).parents[2],
+                    cwd=Path(__file__).parents[3],
                 )
             )
             for number in (1, 2, 3)

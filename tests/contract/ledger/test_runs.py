@@ -8,7 +8,7 @@ from datetime import timedelta
 from tasks.ledger import Evidence, Ledger
 from tasks.ledger.runs import LONGEST
 from tasks.model.outcome import Outcome, Severity
-from tests.contract.ledgers import START, Place, at_once, run
+from tests.contract.ledger.places import START, Place, at_once, run
 
 SECRET = "hunter2-and-more"  # noqa: S105 - not one
 MINUTE = timedelta(minutes=1)

@@ -12,7 +12,7 @@ from tasks.ledger.pages import about_claim
 from tasks.ledger.retention import prune
 from tasks.model.change import Diff, Purpose
 from tasks.model.outcome import Outcome
-from tests.contract.ledgers import START, Place, acquire, at_least, incident, intend, replicas, run
+from tests.contract.ledger.places import START, Place, acquire, at_least, incident, intend, replicas, run
 
 DAY = timedelta(days=1)
 

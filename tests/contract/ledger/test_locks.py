@@ -12,7 +12,7 @@ import pytest
 from tasks.ledger import LEASE, Busy, Held, Ledger, LockLost
 from tasks.model.change import Diff
 from tasks.model.outcome import Severity
-from tests.contract.ledgers import ORCHESTRATION, PUBLISHER, Place, acquire, at_once, intend
+from tests.contract.ledger.places import ORCHESTRATION, PUBLISHER, Place, acquire, at_once, intend
 
 EXPIRED = LEASE + timedelta(seconds=1)
 
