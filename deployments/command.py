@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
-from deployments.worker.code import ROOT
+from tasks.version import ROOT
 
 
 class CommandFailed(Exception):

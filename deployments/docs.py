@@ -12,10 +12,10 @@ from string import Formatter
 
 from deployments.doctor.finding import Kind
 from deployments.doctor.kinds import SUBJECTS
-from deployments.manifest import ROOT
 from tasks.guards import GUARDS, Guard
 from tasks.model.change import Purpose
 from tasks.model.refusal import Refusal
+from tasks.version import ROOT
 
 GUARDS_PAGE = ROOT / "docs" / "guards.md"
 DOCTOR_PAGE = ROOT / "docs" / "doctor.md"

@@ -20,8 +20,8 @@ from flows.incidents.restore import AT_ONCE, restore
 from flows.incidents.restore import INTERVAL as RESTORE_INTERVAL
 from tasks.incidents import OPENED, RESOURCE
 from tasks.runbook import AnyRunbook
+from tasks.version import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 MANIFEST = ROOT / "prefect.yaml"
 WORK_POOL = "runbooks"
 

@@ -22,8 +22,8 @@ from prefect.exceptions import ObjectNotFound
 from prefect.utilities.hashing import file_hash
 
 from deployments.doctor.finding import Finding, Health, Kind, fine
-from deployments.manifest import ROOT
 from tasks.systems.prefect import get_client
+from tasks.version import ROOT
 
 DEPLOY = "prefect --no-prompt deploy --name {deployment}"
 LATE = timedelta(minutes=5)

@@ -21,11 +21,11 @@ from prefect.flow_engine import load_flow, run_flow
 from prefect.logging.loggers import flow_run_logger
 from prefect.settings import Settings
 
-from deployments.worker.code import ROOT
 from deployments.worker.lifeline import Lifeline
 from deployments.worker.opening import OpeningClient, opening_context
 from deployments.worker.orders import Hello, Order, process_name
 from tasks.settings import settings
+from tasks.version import ROOT
 
 WORTH_MORE = 300  # of the kernel's 1000 points: when memory runs out, a run goes before the worker that reports it
 

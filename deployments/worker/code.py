@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tasks.version import ROOT
 
 Fingerprint = frozenset[tuple[str, int, int]]
 

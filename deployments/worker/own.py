@@ -8,11 +8,11 @@ from typing import Any
 
 from prefect import Flow
 
-from deployments.worker.code import ROOT
 from flows.catalogue import FLOWS
 from flows.checks.health_check import health_check
 from flows.incidents.escalate import escalate
 from flows.incidents.restore import restore
+from tasks.version import ROOT
 
 
 def own_flows() -> dict[str, Flow[..., Any]]:

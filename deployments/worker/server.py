@@ -22,9 +22,9 @@ from prefect.states import Pending
 from prefect.workers.process import ProcessJobConfiguration
 
 from deployments.manifest import WORK_POOL
-from deployments.worker.code import ROOT
 from deployments.worker.orders import Order
 from tasks.systems.errors import explain
+from tasks.version import ROOT
 
 BEAT_SECONDS = 10.0
 REMEMBER_SECONDS = 30.0  # so long a change of a deployment's or the pool's variables may go unnoticed

@@ -16,8 +16,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from deployments.server import take_turns
-
-ROOT = Path(__file__).parents[2]
+from tasks.version import ROOT
 
 
 def stands_still(folder: Path, how: str) -> float:

@@ -22,11 +22,12 @@ import pytest
 from prefect.client.schemas.objects import FlowRun
 
 from deployments.worker import template as templates
-from deployments.worker.code import ROOT, Code
+from deployments.worker.code import Code
 from deployments.worker.orders import Order
 from deployments.worker.process import Child, become_reaper, reap_strangers
 from deployments.worker.spares import Spares
 from deployments.worker.template import NoTemplate, Template
+from tasks.version import ROOT
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.timeout(240)

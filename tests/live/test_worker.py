@@ -23,8 +23,8 @@ from prefect.states import Cancelling
 
 from deployments.manifest import WORK_POOL
 from deployments.stack import STOCK_WORKER, WORKER, Stack
-from deployments.worker.code import ROOT
 from tasks.systems.prefect import get_client
+from tasks.version import ROOT
 from tests.live import rogues
 from tests.waiting import wait_for
 

@@ -16,11 +16,11 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.states import Pending
 
 from deployments.manifest import manifest
-from deployments.worker.code import ROOT
 from deployments.worker.orders import Order
 from deployments.worker.own import own_flows
 from deployments.worker.records import AlreadyRuns, Record, Records
 from deployments.worker.server import own_entrypoint
+from tasks.version import ROOT
 
 RUN = uuid.UUID(int=7)
 

@@ -7,12 +7,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from pathlib import Path
 
 import psycopg
 import pytest
 
 from tasks.ledger import Ledger, LedgerUnavailable, database
+from tasks.version import ROOT
 from tests.contract.ledger.places import Place, at_least, incident, intend, replicas
 from tests.contract.postgres import Postgres
 
@@ -47,7 +47,7 @@ def test_processes_share_locks_incidents_and_calls(place: Place, ledger: Ledger)
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     text=True,
-                    cwd=Path(__file__).parents[3],
+                    cwd=ROOT,
                 )
             )
             for number in (1, 2, 3)

@@ -20,6 +20,7 @@ from alembic.script import ScriptDirectory
 from tasks.ledger import Ledger, LedgerUnavailable, schema
 from tasks.ledger.database import Database
 from tasks.ledger.tables import metadata
+from tasks.version import ROOT
 from tests.contract.ledger.places import at_once
 from tests.contract.postgres import Postgres
 
@@ -120,9 +121,7 @@ def test_a_new_file_is_opened_while_another_host_writes_its_first_table(tmp_path
 def test_a_ledger_that_is_up_to_date_is_opened_without_alembic(url: str) -> None:
     Ledger(url).close()
     program = "import sys; from tasks.ledger import Ledger; Ledger(sys.argv[1]); print('alembic' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", program, url], capture_output=True, text=True, cwd=Path(__file__).parents[3], check=True
-    )
+    done = subprocess.run([sys.executable, "-c", program, url], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout == "False\n"
 
 
