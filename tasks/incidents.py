@@ -10,11 +10,11 @@ from typing import Any
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     FlowRunFilter,
-    FlowRunFilterNextScheduledStartTime,
+    FlowRunFilterExpectedStartTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 
 from tasks.ledger import Ledger
 from tasks.model.incident import Incident, Raiser
@@ -24,6 +24,7 @@ from tasks.systems.prefect import get_client
 OPENED = "runbooks.incident.opened"
 RESOURCE = "runbooks.incident"
 UNCLAIMED_FOR = timedelta(minutes=1)
+WAITING = StateType.SCHEDULED
 _PAGE = 200  # the most that Prefect's API gives at once
 
 
@@ -99,21 +100,28 @@ def start_run(deployment: str, parameters: Mapping[str, Any], key: str) -> str:
     return str(run.id)
 
 
-def waiting_for_a_worker() -> frozenset[str]:
-    """The incidents whose runs are due and wait for a worker's slot: it would be of no use to start another.
+def soon_claimed() -> frozenset[str]:
+    """The incidents whose runs wait for a worker's slot, or got one a moment ago: it would be of no use to start
+    another.
 
     Raises:
         httpx.HTTPError: Prefect cannot be reached, or does not answer.
     """
-    due = FlowRunFilter(
-        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
-        next_scheduled_start_time=FlowRunFilterNextScheduledStartTime(before_=datetime.now(UTC)),
+    now = datetime.now(UTC)
+    under_way = FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[WAITING, StateType.PENDING, StateType.RUNNING])),
+        expected_start_time=FlowRunFilterExpectedStartTime(before_=now),
     )
     runs: list[FlowRun] = []
     with get_client(sync_client=True) as client:
-        while page := client.read_flow_runs(flow_run_filter=due, limit=_PAGE, offset=len(runs)):
+        while page := client.read_flow_runs(flow_run_filter=under_way, limit=_PAGE, offset=len(runs)):
             runs += page
-    return frozenset(str(run.parameters["incident"]) for run in runs if run.parameters.get("incident"))
+
+    def will_claim(state: State[Any] | None) -> bool:
+        return state is not None and (state.type is WAITING or now - state.timestamp < UNCLAIMED_FOR)
+
+    claimants = [run.parameters.get("incident") for run in runs if will_claim(run.state)]
+    return frozenset(str(incident) for incident in claimants if incident)
 
 
 def event(incident: Incident, now: datetime) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from deployments.intake.giving_back import GivingBack
 from tasks.aftermath import bury, call_about_death
 from tasks.approval import Choice, wake
 from tasks.escalate import NOBODY, TOLD_ALREADY, Matter, call_who_is_due, tell, tell_who_was_called, was_called
-from tasks.incidents import start_run, waiting_for_a_worker
+from tasks.incidents import soon_claimed, start_run
 from tasks.ledger import Answer, Approval, Ledger, RunRecord
 from tasks.model.escalation import NoticeKind
 from tasks.model.incident import Incident
@@ -161,9 +161,9 @@ class Watch:
             if key not in self._started:
                 unclaimed[key] = (incident, runbook)
         # In a storm runs wait for a slot for minutes; a second run of each would make that longer.
-        waiting = waiting_for_a_worker() if unclaimed else frozenset()
+        coming = soon_claimed() if unclaimed else frozenset()
         for key, (incident, runbook) in unclaimed.items():
-            if incident.id not in waiting:
+            if incident.id not in coming:
                 self._start(incident, runbook, key)
 
     def _start(self, incident: Incident, runbook: AnyRunbook, key: str) -> None:

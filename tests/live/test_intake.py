@@ -8,9 +8,10 @@ from uuid import UUID
 
 import httpx
 import pytest
+from prefect.states import Pending
 
 from deployments.practice import SITE
-from tasks.incidents import start_run, waiting_for_a_worker
+from tasks.incidents import soon_claimed, start_run
 from tasks.systems.prefect import get_client
 from tests.live.conftest import HTTP, World
 from tests.waiting import wait_for
@@ -53,15 +54,17 @@ def test_an_alert_of_nobody_is_listed_by_the_command_line(healthy: World, intake
 
 
 def test_a_run_that_waits_for_a_worker_is_known(world: World) -> None:
-    """The watch starts no second one then. A run that began, or was never made, does not count as waiting."""
-    assert waiting_for_a_worker() == frozenset()
+    """The watch starts no second one then, nor right after it was claimed; for a run that is gone it does."""
+    assert soon_claimed() == frozenset()
     world.stack.stop_worker()
     try:
         run = start_run("high-task-queue-depth", {"site": SITE, "incident": "of-nobody"}, "waits for a worker")
-        assert waiting_for_a_worker() == {"of-nobody"}
+        assert soon_claimed() == {"of-nobody"}
         with get_client(sync_client=True) as client:
+            client.set_flow_run_state(UUID(run), Pending())
+            assert soon_claimed() == {"of-nobody"}
             client.delete_flow_run(UUID(run))
-        assert waiting_for_a_worker() == frozenset()
+        assert soon_claimed() == frozenset()
     finally:
         world.stack.start_worker()
 

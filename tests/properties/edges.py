@@ -12,7 +12,7 @@ from typing import Any
 
 from prefect import State
 from prefect.exceptions import ObjectNotFound, Pause
-from prefect.states import Completed, Failed
+from prefect.states import Completed, Failed, Scheduled
 
 from tests.properties import processes
 from tests.properties.processes import Host
@@ -40,6 +40,14 @@ class Named:
 
     def raise_for_status(self) -> None:
         """The server took it."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A flow run as the server shows it."""
+
+    parameters: Mapping[str, Any]
+    state: State[Any]
 
 
 class Prefect:
@@ -134,10 +142,10 @@ class Client:
             server.keys[idempotency_key] = server.new_run(deployment_id, parameters).id
         return Named(id=server.keys[idempotency_key])
 
-    def read_flow_runs(self, *, flow_run_filter: object, limit: int, offset: int) -> list[FlowRun]:
-        """Those that are due, which all are here that have not begun."""
-        due = [run for run in self._server.runs.values() if run.state == "scheduled"]
-        return due[offset : offset + limit]
+    def read_flow_runs(self, *, flow_run_filter: object, limit: int, offset: int) -> list[Known]:
+        """Those that have not begun: one that has begun claims its incident at once here."""
+        waiting = [run for run in self._server.runs.values() if run.state == "scheduled"]
+        return [Known(run.parameters, Scheduled()) for run in waiting][offset : offset + limit]
 
     def resume_flow_run(self, id: uuid.UUID, run_input: Mapping[str, Any]) -> Named:
         self._server._called("resume")

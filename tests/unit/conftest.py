@@ -28,7 +28,7 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Outside:
     """Prefect and the people, instead of those outside."""
     found = Outside()
     monkeypatch.setattr(watch, "start_run", found.start_run)
-    monkeypatch.setattr(watch, "waiting_for_a_worker", lambda: frozenset(found.waiting))
+    monkeypatch.setattr(watch, "soon_claimed", lambda: frozenset(found.coming))
     monkeypatch.setattr(giving_back, "start_run", found.start_run)
     monkeypatch.setattr(aftermath, "start_run", found.start_run)
     monkeypatch.setattr(watch, "wake", found.wake)

@@ -78,11 +78,11 @@ def test_a_run_that_never_claimed_its_incident_is_replaced(world: World, outside
 def test_a_run_that_waits_for_a_worker_is_joined_by_no_second(world: World, outside: Outside) -> None:
     """In a storm they wait for minutes. Ended without having claimed its incident, it is replaced at once."""
     why = world.raised()
-    outside.waiting.add(why.id)
+    outside.coming.add(why.id)
     world.later(2 * REPLACED_AFTER)
     world.look()
     assert outside.started == {}
-    outside.waiting.clear()
+    outside.coming.clear()
     world.look()
     assert len(outside.started) == 1
 

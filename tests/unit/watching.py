@@ -29,7 +29,7 @@ class Outside:
     """Prefect and the people, as the watch knows them."""
 
     started: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)  # by key, as the server folds them
-    waiting: set[str] = field(default_factory=set)  # incidents whose runs wait for a worker
+    coming: set[str] = field(default_factory=set)  # incidents whose runs wait for a worker
     missing: set[str] = field(default_factory=set)  # deployments that are not there
     crashed: list[str] = field(default_factory=list)
     woken: list[tuple[str, Choice, str]] = field(default_factory=list)
