@@ -50,7 +50,7 @@ def _triage(runbook: Runbook[P, F], found: F, platform: P) -> Triage:
     try:
         return runbook.triage(found, platform)
     except UnknownReading as unknown:
-        return Act(f"cannot tell whether there is anything to do: {unknown}")
+        return Act(f"cannot tell whether there is anything to do: {unknown}", blind=True)
 
 
 def _verdict(runbook: Runbook[P, F], option: Option[F, P], found: F, platform: P, earlier: Earlier) -> Verdict:
@@ -62,7 +62,7 @@ def _verdict(runbook: Runbook[P, F], option: Option[F, P], found: F, platform: P
     try:
         verdict = option(found, platform)
     except UnknownReading as unknown:
-        return No(f"cannot tell: {unknown}")
+        return No(f"cannot tell: {unknown}", blind=True)
     if isinstance(verdict, Wait) and name in earlier.waited:
         return No(f"waited already: {verdict.because}")
     return verdict

@@ -21,7 +21,7 @@ from tasks.model.refusal import Refusal
 from tasks.plan import Plan, make_plan
 from tasks.platform import Platform
 from tasks.runbook import option_name
-from tasks.validate import Gate, Helps, Verdict, measure_before, quick_check, validate
+from tasks.validate import Gate, Helps, Verdict, await_readings, measure_before, quick_check, validate
 
 P = TypeVar("P", bound=Platform)
 F = TypeVar("F")
@@ -41,7 +41,7 @@ class Ending:
 
 def climb(case: Case[P, F]) -> Ending:
     """Runs the document's options in their order of preference until one has helped or none is left."""
-    earlier, waiting, replans = Earlier(), False, 0
+    earlier, waiting, replans, looked_again = Earlier(), False, 0, False
     refused: list[str] = []
     while True:
         found = diagnose(case)
@@ -53,6 +53,10 @@ def climb(case: Case[P, F]) -> Ending:
         if graver := _graver(decision):
             return Ending(Outcome.STEPPED_ASIDE, graver)
         first = decision.first
+        if first is None and decision.blind and not looked_again:
+            looked_again = True
+            await_readings(case)
+            continue
         if first is None or case.time_left <= 0:
             break
         measure_before(case)

@@ -262,3 +262,24 @@ def quick_check(case: Case[P, F], option: str) -> Helps:
             time.sleep(pace.poll_seconds)
 
     return case.follow("check", f"check: does “{option}” help?", watch)
+
+
+def await_readings(case: Case[P, F]) -> None:
+    """Waits until the deciding metric can be read, at most as long as a sample may be old.
+
+    A series is gone with the first scrape that fails, and a pod that is overloaded fails scrapes: one look in such a
+    moment is no reason to give up.
+    """
+    pace, began = case.platform.pace, time.monotonic()
+    longest = min(pace.stale_after_seconds, case.time_left)
+
+    def wait() -> str:
+        while True:
+            time.sleep(pace.poll_seconds)
+            value = case.watch()
+            if value is not None or time.monotonic() - began >= longest:
+                shown = "still unreadable" if value is None else case.trigger.broken.show(value)
+                case.note("checked", f"readings were missing, so once more ({case.trigger.text}; now {shown})")
+                return shown
+
+    case.follow("check", "check: can be read again what was missing?", wait)

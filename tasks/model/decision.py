@@ -28,9 +28,10 @@ class Yes:
 
 @dataclass(frozen=True, slots=True)
 class No:
-    """The option does not apply, for this reason."""
+    """The option does not apply, for this reason. `blind`: a reading is missing that would tell."""
 
     because: str
+    blind: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +46,10 @@ Verdict = Yes | No | Wait
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Triage: the alert's condition holds (or cannot be told), go on to the options."""
+    """Triage: the alert's condition holds (or cannot be told: `blind`), go on to the options."""
 
     because: str
+    blind: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +93,17 @@ class Decision:
         return next((w for w in self.weighed if not isinstance(w.verdict, No)), None)
 
     @property
+    def blind(self) -> bool:
+        """Whether something was decided for want of a reading."""
+        verdicts = (self.triage, *(weighed.verdict for weighed in self.weighed))
+        return any(isinstance(verdict, Act | No) and verdict.blind for verdict in verdicts)
+
+    @property
     def because(self) -> str:
         if not isinstance(self.triage, Act):
             return self.triage.because
         if self.first is None:
-            return "no option is left"
+            return "no option is left" + (", and not everything could be read" if self.blind else "")
         waiting = "wait: " if isinstance(self.first.verdict, Wait) else ""
         return f"{waiting}{self.first.text}, because {self.first.verdict.because}"
 
