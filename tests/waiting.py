@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_for(what: str, look: Callable[[], T | None], seconds: float = 30, *, every: float = 0.3) -> T:
+def wait_for(what: str, look: Callable[[], T | None], seconds: float = 30, *, every: float = 0.1) -> T:
     """The first true answer; there are at most `every` seconds between two looks, and fewer at first.
 
     Raises:

@@ -16,7 +16,7 @@ from tasks.ledger import Ledger
 from tasks.ledger.tables import metadata
 from tests.contract.kubernetes import Site
 from tests.contract.ledger.places import Clock, Place
-from tests.contract.monitoring import Monitoring, start_monitoring
+from tests.contract.monitoring.running import Monitoring, start_monitoring
 from tests.contract.postgres import Postgres, start_postgres
 from tests.lab.kubernetes.clusters import Cluster, lab_cluster, missing_assets, real_cluster
 from tests.lab.kubernetes.manifests import create_namespace, delete_namespace

@@ -24,7 +24,7 @@ from tasks.model.incident import Raiser
 from tasks.sites import Site
 from tasks.systems.alertmanager import Alertmanager
 from tasks.systems.metrics import Wanted, wanted
-from tests.contract.monitoring import OURS, Monitoring
+from tests.contract.monitoring.running import OURS, Monitoring
 from tests.unit.message_bus import bus
 from tests.unit.test_doctor_installation import kinds
 from tests.waiting import wait_for

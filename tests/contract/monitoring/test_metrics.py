@@ -13,7 +13,7 @@ from tasks.model.evidence import UnknownReading
 from tasks.systems.exposition import Endpoints
 from tasks.systems.metrics import Gauge, Metrics, MissingMetric, Quantile, Question, Rate, Ratio, Slope, While
 from tasks.systems.prometheus import Prometheus, QueryFailed, promql
-from tests.contract.monitoring import OTHERS, OURS, SCRAPE, WINDOW, Monitoring
+from tests.contract.monitoring.running import OTHERS, OURS, SCRAPE, WINDOW, Monitoring
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.live

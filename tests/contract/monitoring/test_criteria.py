@@ -23,7 +23,7 @@ from tasks.model.criterion import Criterion, Holds, Sample
 from tasks.model.incident import Raiser
 from tasks.runbook import AnyRunbook
 from tasks.validate import look
-from tests.contract.monitoring import STALE, WINDOW, Monitoring
+from tests.contract.monitoring.running import STALE, WINDOW, Monitoring
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.live
