@@ -23,8 +23,8 @@ from tasks.systems.prefect import get_client
 
 OPENED = "runbooks.incident.opened"
 RESOURCE = "runbooks.incident"
-UNCLAIMED_FOR = timedelta(minutes=1)
-WAITING = StateType.SCHEDULED
+UNCLAIMED_FOR = timedelta(minutes=1)  # an event that has not led to a run after this is taken for lost
+_UNDER_WAY = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING]
 _PAGE = 200  # the most that Prefect's API gives at once
 
 
@@ -109,7 +109,7 @@ def soon_claimed() -> frozenset[str]:
     """
     now = datetime.now(UTC)
     under_way = FlowRunFilter(
-        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[WAITING, StateType.PENDING, StateType.RUNNING])),
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_UNDER_WAY)),
         expected_start_time=FlowRunFilterExpectedStartTime(before_=now),
     )
     runs: list[FlowRun] = []
@@ -118,7 +118,7 @@ def soon_claimed() -> frozenset[str]:
             runs += page
 
     def will_claim(state: State[Any] | None) -> bool:
-        return state is not None and (state.type is WAITING or now - state.timestamp < UNCLAIMED_FOR)
+        return state is not None and (state.is_scheduled() or now - state.timestamp < UNCLAIMED_FOR)
 
     claimants = [run.parameters.get("incident") for run in runs if will_claim(run.state)]
     return frozenset(str(incident) for incident in claimants if incident)

@@ -23,7 +23,7 @@ from deployments.intake.giving_back import GivingBack
 from tasks.aftermath import bury, call_about_death
 from tasks.approval import Choice, wake
 from tasks.escalate import NOBODY, TOLD_ALREADY, Matter, call_who_is_due, tell, tell_who_was_called, was_called
-from tasks.incidents import soon_claimed, start_run
+from tasks.incidents import UNCLAIMED_FOR, soon_claimed, start_run
 from tasks.ledger import Answer, Approval, Ledger, RunRecord
 from tasks.model.escalation import NoticeKind
 from tasks.model.incident import Incident
@@ -33,7 +33,6 @@ from tasks.sites import Site
 from tasks.systems.prefect import get_client
 
 EVERY_SECONDS = 2.0
-UNCLAIMED_FOR = timedelta(seconds=60)  # an event that has not led to a run after this is taken for lost
 REPLACED_AFTER = timedelta(minutes=5)  # a run that was started and never claimed its incident
 LEFT_TO_OTHERS = (Outcome.DEFERRED, Outcome.STEPPED_ASIDE)
 CALLED_ABOUT_FOR = timedelta(hours=1)  # so long it is tried to reach somebody about a dead run

@@ -25,7 +25,7 @@ from tasks.report import Report
 from tests.unit.inline import InlineCase, incident, inline_case
 from tests.unit.standin import CRITICAL, HIGH, SUBJECT, standin
 from tests.unit.watching import Outside
-from tests.unit.wishes import Wish
+from tests.wishes import Wish
 
 CONTACT = {"kind": "webhook", "level": 1, "address": "http://127.0.0.1:9/hook"}
 RECOVERED = Ending(Outcome.RECOVERED, "1 of 1 criteria hold")

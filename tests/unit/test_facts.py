@@ -18,7 +18,8 @@ from tasks.model.outcome import Severity
 from tasks.model.target import Target
 from tests.unit.inline import InlineCase, begin, incident, inline_case
 from tests.unit.standin import SUBJECT
-from tests.unit.wishes import DRAFT, ORCHESTRATION, Wish
+from tests.unit.wishes import DRAFT
+from tests.wishes import ORCHESTRATION, Wish
 
 DIFF = Diff("2", "5", draft=DRAFT)
 RESTART = Wish(field="rollout", wanted="restarted")

@@ -18,7 +18,8 @@ from tasks.model.change import Diff, Effect, Happened, Purpose, Surroundings
 from tasks.model.outcome import Severity, Trust
 from tasks.model.refusal import Refusal, Refused
 from tasks.model.target import Target
-from tests.unit.wishes import DRAFT, NOW, OnceWish, PlainFacts, Wish
+from tests.unit.wishes import DRAFT, NOW, OnceWish, PlainFacts
+from tests.wishes import Wish
 
 CHANGE, UNDO, RESTORE = Purpose
 DIFF = Diff("2", "5", amounts={"replicas": 5}, draft=DRAFT)

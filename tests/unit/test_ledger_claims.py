@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tasks.ledger import ClaimState, Ledger
 from tasks.model.change import Purpose
 from tasks.model.claim import settle
-from tests.contract.ledger.places import ORCHESTRATION, at_least, intend, replicas
+from tests.contract.ledger.places import at_least, intend, replicas
+from tests.wishes import ORCHESTRATION
 
 BASELINE = 2
 RUNS = ("a", "b", "c")

@@ -18,7 +18,7 @@ from tasks.model.refusal import Refusal
 from tasks.model.target import Target
 from tests.unit.inline import InlineCase, incident, inline_case
 from tests.unit.standin import SUBJECT, Number, at_least, at_most, fails
-from tests.unit.wishes import Wish
+from tests.wishes import Wish
 
 LOST = ConnectionResetError("the answer was lost")
 FORBIDDEN = ApiException(status=403, reason="Forbidden")

@@ -20,7 +20,7 @@ from tasks.model.target import Target
 from tasks.plan import Plan, make_plan, plan_lines
 from tests.unit.inline import InlineCase, incident, inline_case
 from tests.unit.standin import End, Job, Number, at_least, at_most, fails
-from tests.unit.wishes import Wish
+from tests.wishes import Wish
 
 RESET = ConnectionResetError("the connection was reset")
 

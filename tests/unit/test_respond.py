@@ -19,7 +19,7 @@ from tasks.respond import Request, _trust, open_case, override
 from tests.unit.inline import without_prefect
 from tests.unit.ledgers import fresh_ledger
 from tests.unit.standin import HIGH, Found, Standin, standin
-from tests.unit.wishes import Wish
+from tests.wishes import Wish
 
 OBSERVE, PLAN, APPROVE, ACT = Trust
 

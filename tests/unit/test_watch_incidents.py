@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from deployments.intake.watch import REPLACED_AFTER, UNCLAIMED_FOR
+from deployments.intake.watch import REPLACED_AFTER
+from tasks.incidents import UNCLAIMED_FOR
 from tasks.model.escalation import NoticeKind
 from tasks.model.outcome import Outcome, Severity
 from tests.unit.inline import SITE

@@ -19,7 +19,8 @@ from tasks.sites import Site
 from tests.unit.inline import SITE, incident
 from tests.unit.ledgers import Clock, fresh_ledger
 from tests.unit.standin import HIGH, RUNBOOKS, standin
-from tests.unit.wishes import DRAFT, Wish
+from tests.unit.wishes import DRAFT
+from tests.wishes import Wish
 
 MINUTE = timedelta(minutes=1)
 

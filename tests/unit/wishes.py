@@ -3,41 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-from tasks.model.change import Change, Diff, Effect, Happened
+from tasks.model.change import Change, Happened
 from tasks.model.claim import Bound, Claim, Draft
 from tasks.model.outcome import Severity
 from tasks.model.target import Target
+from tests.wishes import ORCHESTRATION, Wish
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
-ORCHESTRATION = Target("deployment", "bus", "orchestration")
 DRAFT = Draft(ORCHESTRATION, "replicas", Claim(Bound.AT_LEAST, 5), {"replicas": 2}, {"replicas": 5})
-
-
-@dataclass(frozen=True)
-class Wish:
-    """A change that is only judged."""
-
-    target: Target = ORCHESTRATION
-    field: str = "replicas"
-    wanted: str = "at least 5"
-    effect: Effect = Effect.REVERSIBLE
-    asks: str = ""
-    restore: str = ""
-
-    def diff(self) -> Diff:
-        """Nothing is read."""
-        raise NotImplementedError
-
-    def apply(self, diff: Diff) -> None:
-        """Nothing is written."""
-        raise NotImplementedError
-
-    def verify(self, within: timedelta) -> str:
-        """Nothing can be seen."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,15 @@ from typing import Any, TypeVar
 
 from tasks.ledger import Claimant, Held, Ledger, RunRecord, Stray
 from tasks.ledger.strays import stray_key
-from tasks.model.change import Change, Diff, Effect, Purpose
+from tasks.model.change import Change, Diff, Purpose
 from tasks.model.claim import Bound, Claim, Draft
 from tasks.model.incident import Incident, Raiser
 from tasks.model.outcome import Severity
 from tasks.model.target import Target
+from tests.wishes import ORCHESTRATION, Wish
 
 T = TypeVar("T")
 START = datetime(2026, 1, 1, 3, 0, tzinfo=UTC)
-ORCHESTRATION = Target("deployment", "bus", "orchestration")
 PUBLISHER = Target("deployment", "bus", "publisher")
 
 
@@ -99,30 +99,6 @@ def run(id: str = "run-1", **other: Any) -> RunRecord:
     return RunRecord(**{**values, **other})
 
 
-@dataclass(frozen=True)
-class Wish:
-    """A change that is only written down."""
-
-    target: Target = ORCHESTRATION
-    field: str = "replicas"
-    wanted: str = "at least 5"
-    effect: Effect = Effect.REVERSIBLE
-    asks: str = ""
-    restore: str = "when the gate holds"
-
-    def diff(self) -> Diff:
-        """Nothing is read."""
-        raise NotImplementedError
-
-    def apply(self, diff: Diff) -> None:
-        """Nothing is written."""
-        raise NotImplementedError
-
-    def verify(self, within: timedelta) -> str:
-        """Nothing can be seen."""
-        raise NotImplementedError
-
-
 def replicas(before: int, after: int, claim: Claim | None = None, target: Target = ORCHESTRATION) -> Diff:
     """A change of a number of replicas, with the claim that it makes."""
     draft = Draft(target, "replicas", claim, {"replicas": before}, {"replicas": after})
@@ -143,7 +119,9 @@ def claimant(due_at: datetime = START, **other: Any) -> Claimant:
 def intend(ledger: Ledger, diff: Diff, run: str = "run-1", **other: Any) -> int:
     """Writes down a change as a run does it; with a claim when the diff makes one."""
     draft = diff.draft
-    change: Change = other.pop("change", None) or Wish(draft.target if draft else ORCHESTRATION)
+    change: Change = other.pop("change", None) or Wish(
+        draft.target if draft else ORCHESTRATION, restore="when the gate holds"
+    )
     values: dict[str, Any] = {
         "run": run,
         "incident": None,

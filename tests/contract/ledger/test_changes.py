@@ -8,7 +8,8 @@ import pytest
 
 from tasks.ledger import ChangeState, Ledger
 from tasks.model.change import Diff, Purpose, Surroundings
-from tests.contract.ledger.places import ORCHESTRATION, PUBLISHER, Place, Wish, acquire, intend, replicas
+from tests.contract.ledger.places import PUBLISHER, Place, acquire, intend, replicas
+from tests.wishes import ORCHESTRATION, Wish
 
 
 def test_a_change_is_there_before_it_is_made_and_keeps_its_baseline(ledger: Ledger) -> None:

@@ -11,7 +11,6 @@ from tasks.model.change import Purpose
 from tasks.model.claim import Bound, Claim
 from tasks.model.outcome import Severity
 from tests.contract.ledger.places import (
-    ORCHESTRATION,
     START,
     Place,
     acquire,
@@ -21,6 +20,7 @@ from tests.contract.ledger.places import (
     intend,
     replicas,
 )
+from tests.wishes import ORCHESTRATION
 
 
 def holding(ledger: Ledger) -> Holding:

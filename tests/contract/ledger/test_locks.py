@@ -12,7 +12,8 @@ import pytest
 from tasks.ledger import LEASE, Busy, Held, Ledger, LockLost
 from tasks.model.change import Diff
 from tasks.model.outcome import Severity
-from tests.contract.ledger.places import ORCHESTRATION, PUBLISHER, Place, acquire, at_once, intend
+from tests.contract.ledger.places import PUBLISHER, Place, acquire, at_once, intend
+from tests.wishes import ORCHESTRATION
 
 EXPIRED = LEASE + timedelta(seconds=1)
 

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ import yaml
 from kubernetes import client, config
 
 from lab.kubernetes.apiserver.auth import ROLES
+from tests.waiting import wait_for
 
 USERS = {
     "admin": ("admin", "system:masters"),
@@ -45,13 +45,7 @@ _CLIENT = httpx.Client(verify=False, timeout=20)  # noqa: S501 - the real server
 
 def eventually(probe: Callable[[], Any], within: float = 15.0, every: float = 0.05) -> Any:
     """The first true result of `probe`. Fails the test when there is none in time."""
-    deadline = time.monotonic() + within
-    while True:
-        found = probe()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"not within {within} s; last seen: {found!r}"
-        time.sleep(every)
+    return wait_for("what the probe looks for", probe, within, every=every)
 
 
 @dataclass(frozen=True)
