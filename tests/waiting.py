@@ -21,3 +21,21 @@ def wait_for(what: str, look: Callable[[], T | None], seconds: float = 30, *, ev
         time.sleep(pause)  # between two looks, not instead of one
         pause = min(1.2 * pause, every)
     return found
+
+
+def wait_until(look: Callable[[], T], expected: object, what: str = "the answer", seconds: float = 30) -> None:
+    """Until a look gives exactly this. For what is seen through scrapes: a busy machine misses one now and then.
+
+    Raises:
+        AssertionError: it never does within the time.
+    """
+    last: list[T] = []
+
+    def right() -> bool:
+        last[:] = [look()]
+        return last[0] == expected
+
+    try:
+        wait_for(f"{what} to be {expected!r}", right, seconds)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; it is {last[0]!r}") from None

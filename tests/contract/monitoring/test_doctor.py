@@ -27,7 +27,7 @@ from tasks.systems.metrics import Wanted, wanted
 from tests.contract.monitoring.running import OURS, Monitoring
 from tests.unit.message_bus import bus
 from tests.unit.test_doctor_installation import kinds
-from tests.waiting import wait_for
+from tests.waiting import wait_for, wait_until
 
 pytestmark = pytest.mark.live
 
@@ -62,7 +62,7 @@ def seen(monitoring: Monitoring, site: MessageBus) -> dict[str, str]:
 
 def test_all_series_are_there(monitoring: Monitoring) -> None:
     export(monitoring)
-    assert seen(monitoring, monitoring.site()) == {}
+    wait_until(lambda: seen(monitoring, monitoring.site()), {})
     found = metrics.judge_pods("here", the_wanted(), monitoring.endpoints().types())
     assert kinds(found) == set()
 
@@ -70,7 +70,7 @@ def test_all_series_are_there(monitoring: Monitoring) -> None:
 def test_a_series_that_nobody_exports(monitoring: Monitoring) -> None:
     export(monitoring)
     site = monitoring.site(series=Series.model_validate({"pending": "queue_length"}))
-    assert seen(monitoring, site) == {"series-missing": "series queue_length"}
+    wait_until(lambda: seen(monitoring, site), {"series-missing": "series queue_length"})
     found = metrics.judge_pods("here", the_wanted(series=site.series), monitoring.endpoints().types())
     assert kinds(found) == {"series-missing"}
 
@@ -91,20 +91,22 @@ def test_a_series_that_only_the_pods_have(monitoring: Monitoring) -> None:
     export(monitoring)
     monitoring.scrape([])
     monitoring.await_query(f'count(up{{namespace="{OURS}"}})')
-    assert set(seen(monitoring, monitoring.site())) == {"series-not-scraped"}
+    wait_until(lambda: set(seen(monitoring, monitoring.site())), {"series-not-scraped"})
 
 
 def test_labels_that_match_no_series(monitoring: Monitoring) -> None:
     export(monitoring)
-    assert set(seen(monitoring, monitoring.site(prometheus_labels={"namespace": "typo"}))) == {"labels-match-no-series"}
+    wait_until(
+        lambda: set(seen(monitoring, monitoring.site(prometheus_labels={"namespace": "typo"}))),
+        {"labels-match-no-series"},
+    )
 
 
 def test_a_rate_of_a_gauge(monitoring: Monitoring) -> None:
     export(monitoring)
     names = Series.model_validate({"completed": "orchestration_task_queue_running"})
     site = monitoring.site(series=names)
-    wait_for("the type to be known", lambda: seen(monitoring, site))
-    assert set(seen(monitoring, site)) == {"series-of-another-type"}
+    wait_until(lambda: set(seen(monitoring, site)), {"series-of-another-type"})
     found = metrics.judge_pods("here", the_wanted(series=names), monitoring.endpoints().types())
     assert kinds(found) == {"series-of-another-type"}
 
@@ -122,11 +124,11 @@ def test_readings_and_criteria(monitoring: Monitoring) -> None:
         sample = readings.measure(criteria["queue_below_warning"])
         return kinds(reading), kinds(readings.judge_criterion("here", "queue", sample))
 
-    wait_for("nothing to read", lambda: both() == ({"reading-fails"}, {"criterion-unknown"}))
+    wait_until(both, ({"reading-fails"}, {"criterion-unknown"}), "without series")
     export(monitoring)
-    assert both() == (set(), set())
+    wait_until(both, (set(), set()), "with all series")
     monitoring.pods.set("orchestration_worker_pool_max", float("nan"))
-    wait_for("not a number", lambda: both() == ({"reading-unusable"}, set()))
+    wait_until(both, ({"reading-unusable"}, set()), "what is no number")
 
 
 # ---- rules ---------------------------------------------------------------------------------------------------------
@@ -145,7 +147,7 @@ AT_ONCE = {"high_task_queue_depth": HighTaskQueueDepth.model_validate({"hold_min
 
 def test_a_rule_as_it_should_be(monitoring: Monitoring) -> None:
     export(monitoring)
-    assert judged(monitoring, "HighTaskQueueDepth", **AT_ONCE) == set()
+    wait_until(lambda: judged(monitoring, "HighTaskQueueDepth", **AT_ONCE), set())
 
 
 def test_a_rule_without_series(monitoring: Monitoring) -> None:
@@ -153,21 +155,24 @@ def test_a_rule_without_series(monitoring: Monitoring) -> None:
 
 
 def test_a_rule_that_is_not_there(monitoring: Monitoring) -> None:
-    assert judged(monitoring, "NoSuchRule", **AT_ONCE) == {"rule-missing"}
+    wait_until(lambda: judged(monitoring, "NoSuchRule", **AT_ONCE), {"rule-missing"})
 
 
 def test_a_rule_with_another_threshold_and_hold(monitoring: Monitoring) -> None:
     export(monitoring)
     numbers = {"high_task_queue_depth": HighTaskQueueDepth.model_validate({"queue_limit": 700, "hold_minutes": 2})}
-    assert judged(monitoring, "HighTaskQueueDepth", **numbers) == {"rule-threshold-differs", "rule-hold-differs"}
+    wait_until(
+        lambda: judged(monitoring, "HighTaskQueueDepth", **numbers), {"rule-threshold-differs", "rule-hold-differs"}
+    )
 
 
 def test_a_rule_whose_series_bear_no_label_of_the_site(monitoring: Monitoring) -> None:
     export(monitoring)
-    assert judged(monitoring, "AggregatedAway", **AT_ONCE) == {"rule-leads-nowhere"}
-    assert judged(monitoring, "HighTaskQueueDepth", alert_labels={"namespace": "typo"}, **AT_ONCE) == {
-        "rule-leads-nowhere"
-    }
+    wait_until(lambda: judged(monitoring, "AggregatedAway", **AT_ONCE), {"rule-leads-nowhere"})
+    wait_until(
+        lambda: judged(monitoring, "HighTaskQueueDepth", alert_labels={"namespace": "typo"}, **AT_ONCE),
+        {"rule-leads-nowhere"},
+    )
 
 
 def test_a_rule_that_cannot_be_evaluated(monitoring: Monitoring) -> None:
