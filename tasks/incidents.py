@@ -59,16 +59,17 @@ def new_incident(
 def raise_incident(ledger: Ledger, incident: Incident) -> tuple[Incident, bool]:
     """Opens the incident, or folds it into the open one, and sends the event that starts its runbook.
 
-    The event is sent again when an incident was not claimed by a run for a minute: an event that Prefect accepted
-    may still be lost. A second run does no harm, because only one can claim the incident. Says whether it was new.
+    The event is sent again when an incident was not claimed by a run for a minute and no run of it waits for a worker:
+    an event that Prefect accepted may still be lost. A second run does no harm, because only one can claim the
+    incident. Says whether it was new.
 
     Raises:
         Exception: Prefect cannot be reached. The incident is in the ledger, and a repeat sends the event.
     """
     known, new = ledger.incidents.open(incident)
     now = datetime.now(UTC)
-    lost = known.claimed_by is None and known.announced_at is not None and now - known.announced_at > UNCLAIMED_FOR
-    if known.announced_at is None or lost:
+    silent = known.claimed_by is None and known.announced_at is not None and now - known.announced_at > UNCLAIMED_FOR
+    if known.announced_at is None or (silent and known.id not in soon_claimed()):
         with get_client(sync_client=True) as client:
             announce(client, [known], now)
         ledger.incidents.announced(known.id, now)

@@ -6,11 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from types import SimpleNamespace
 
 import pytest
 
-from tasks import approval, ladder, validate
+from tasks import approval, ladder
 from tasks.ladder import REPLANS, Ending, climb
 from tasks.ledger import Answer, Approval, ClaimState
 from tasks.mitigate import Attempt
@@ -18,9 +17,7 @@ from tasks.model.decision import Act, HandOver, No, Step, Triage, Verdict, Wait,
 from tasks.model.evidence import UnknownReading
 from tasks.model.outcome import Outcome, Severity, Trust
 from tasks.model.refusal import Refusal, Refused
-from tasks.platform import Pace
 from tasks.runbook import AnyRunbook, Option
-from tasks.systems.metrics import MissingMetric
 from tasks.validate import Gate, Helps
 from tasks.validate import Verdict as GateVerdict
 from tests.unit.inline import InlineCase, incident, inline_case
@@ -221,27 +218,6 @@ def test_what_cannot_be_read_the_second_time_either_is_nobody_s_to_change(way: C
     way.opens = False
     case, ending = way.run(with_options(unreadable(2)))
     assert (ending.outcome, values(case), len(case.decisions)) == (Outcome.NOT_RECOVERED, (2, 3), 2)
-
-
-@pytest.mark.parametrize(("back_after", "seconds"), [(3, 4), (None, 10)])
-def test_missing_readings_are_waited_for_as_long_as_a_sample_may_be_old(
-    way: Climb, monkeypatch: pytest.MonkeyPatch, back_after: float | None, seconds: float
-) -> None:
-    """Looked for every two seconds; ten are the most."""
-    now = [0.0]
-    platform = way.platform()
-    platform.pace = Pace(poll_seconds=2, stale_after_seconds=10)
-    platform.answers.value = MissingMetric("nobody exports it")
-    case = inline_case(monkeypatch, platform=platform)
-
-    def sleep(for_seconds: float) -> None:
-        now[0] += for_seconds
-        if back_after is not None and now[0] >= back_after:
-            platform.answers.value = 900
-
-    monkeypatch.setattr(validate, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: now[0]))
-    validate.await_readings(case)
-    assert now == [seconds]
 
 
 def test_what_is_under_way_is_waited_for_once(way: Climb) -> None:
