@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import yaml
@@ -67,16 +68,23 @@ def find_alertmanager() -> str | None:
 
 
 def prometheus_command(
-    folder: Path, port: int, *, targets: Path, alertmanager_url: str, rule_files: Sequence[Path]
+    folder: Path,
+    port: int,
+    *,
+    targets: Path,
+    alertmanager_url: str | None = None,
+    rule_files: Sequence[Path],
+    every: timedelta = timedelta(seconds=1),
 ) -> list[str]:
-    """Write the configuration and say how to start Prometheus; it scrapes what the file `targets` lists."""
+    """Write the configuration and say how to start Prometheus; it scrapes what the file `targets` lists, and evaluates
+    the rules, once in this time."""
+    interval = f"{every // timedelta(milliseconds=1)}ms"
+    alertmanagers = [] if alertmanager_url is None else [alertmanager_url.removeprefix("http://")]
     configuration = {
-        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
+        "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},
         "rule_files": [str(path) for path in rule_files],
         "scrape_configs": [{"job_name": "pods", "file_sd_configs": [{"files": [str(targets)]}]}],
-        "alerting": {
-            "alertmanagers": [{"static_configs": [{"targets": [alertmanager_url.removeprefix("http://")]}]}],
-        },
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": alertmanagers}]}]},
     }
     path = _write(folder / "prometheus.yml", configuration)
     return [

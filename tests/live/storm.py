@@ -5,6 +5,7 @@ The queue of a bus overflows until its orchestration Deployment wants 5 replicas
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,7 +21,7 @@ from deployments.rules import rules
 from flows.message_bus.platform import MessageBus
 from lab.cluster import Cluster
 from lab.kubernetes.objects import Object
-from lab.servers import find_prometheus
+from lab.servers import prometheus_command
 from lab.state import State
 from tests.contract.servers import answers, free_port, running
 from tests.live.conftest import HTTP, World
@@ -167,31 +168,15 @@ def _export(stack: ExitStack, buses: Buses) -> int:
 
 
 def _prometheus(folder: Path, port: int, url: str, sites: Sequence[MessageBus]) -> list[str]:
-    program = find_prometheus()
-    assert program is not None
     files = []
     for block in sites:
-        path = folder / f"{block.namespace}.rules.yml"
         named = rules(block)
         named["groups"][0]["name"] = block.namespace
-        path.write_text(yaml.safe_dump(named))
-        files.append(str(path))
-    configuration = {
-        "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
-        "rule_files": files,
-        "scrape_configs": [
-            {"job_name": "buses", "honor_labels": True, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}
-        ],
-    }
-    path = folder / "prometheus.yml"
-    path.write_text(yaml.safe_dump(configuration))
-    listen = url.removeprefix("http://")
-    return [
-        program,
-        f"--config.file={path}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address={listen}",
-    ]
+        files.append(folder / f"{block.namespace}.rules.yml")
+        files[-1].write_text(yaml.safe_dump(named))
+    targets = folder / "targets.json"
+    targets.write_text(json.dumps([{"targets": [f"127.0.0.1:{port}"]}]))
+    return prometheus_command(folder, int(url.rsplit(":", 1)[1]), targets=targets, rule_files=files)
 
 
 def post_until_taken(url: str, token: str, batch: object, seconds: float) -> int:

@@ -18,6 +18,7 @@ import yaml
 
 from flows.message_bus.platform import MessageBus
 from lab.plain_http import TRUSTS_NOBODY
+from lab.servers import alertmanager_command, prometheus_command
 from tasks.platform import Pace
 from tasks.systems.exposition import Endpoints
 from tasks.systems.prometheus import Prometheus
@@ -173,15 +174,18 @@ class Monitoring:
 @contextmanager
 def start_monitoring(folder: Path) -> Iterator[Monitoring]:
     """The servers and the pods, ended with the block."""
-    prometheus = need("prometheus", "prometheus")
-    alertmanager = need("prometheus-alertmanager", "prometheus-alertmanager", "alertmanager")
-    targets = folder / "targets.json"
+    need("prometheus", "prometheus")
+    need("prometheus-alertmanager", "prometheus-alertmanager", "alertmanager")
+    targets, rules = folder / "targets.json", folder / "rules.yml"
     targets.write_text("[]")
+    rules.write_text(yaml.safe_dump(RULES))
     ports = [free_port(), free_port()]
     urls = [f"http://127.0.0.1:{port}" for port in ports]
     commands = [
-        _prometheus(prometheus, folder, ports[0], targets, urls[1]),
-        _alertmanager(alertmanager, folder, ports[1]),
+        prometheus_command(
+            folder / "prometheus", ports[0], targets=targets, alertmanager_url=urls[1], rule_files=[rules], every=SCRAPE
+        ),
+        alertmanager_command(folder / "alertmanager", ports[1], None),
     ]
     with ExitStack() as stack:
         for command, url in zip(commands, urls, strict=True):
@@ -190,36 +194,3 @@ def start_monitoring(folder: Path) -> Iterator[Monitoring]:
         pods = Pods(4)
         stack.callback(pods.close)
         yield Monitoring(urls[0], urls[1], targets, pods)
-
-
-def _prometheus(program: str, folder: Path, port: int, targets: Path, alertmanager_url: str) -> list[str]:
-    """Writes configuration and rules; what the file `targets` lists is scraped."""
-    (folder / "rules.yml").write_text(yaml.safe_dump(RULES))
-    every = f"{SCRAPE // timedelta(milliseconds=1)}ms"
-    alertmanager = {"static_configs": [{"targets": [alertmanager_url.removeprefix("http://")]}]}
-    configuration = {
-        "global": {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every},
-        "rule_files": ["rules.yml"],
-        "scrape_configs": [{"job_name": "pods", "file_sd_configs": [{"files": [str(targets)]}]}],
-        "alerting": {"alertmanagers": [alertmanager]},
-    }
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
-    return [
-        program,
-        f"--config.file={folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={folder / 'prometheus'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        "--rules.alert.resend-delay=1s",
-    ]
-
-
-def _alertmanager(program: str, folder: Path, port: int) -> list[str]:
-    configuration = {"route": {"receiver": "nobody", "group_wait": "100ms"}, "receivers": [{"name": "nobody"}]}
-    (folder / "alertmanager.yml").write_text(yaml.safe_dump(configuration))
-    return [
-        program,
-        f"--config.file={folder / 'alertmanager.yml'}",
-        f"--storage.path={folder / 'alertmanager'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        "--cluster.listen-address=",
-    ]
