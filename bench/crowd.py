@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from bench.installation import Installation, installed
 from bench.latency import first_probe, post, trial
+from bench.progress import progress
 from bench.table import Measured, Table
 from deployments.practice import SITE, save_like
 from tests.waiting import wait_for
@@ -31,16 +32,21 @@ class Call:
 
 def measure(incidents: int) -> Table:
     """So many ordinary incidents, and one critical after all of them."""
+    progress("starting everything")
     with installed() as at:
         names = [f"crowd-{number:03}" for number in range(incidents + 1)]
         save_sites(at, names)
         at.stack.start_worker()
         trial(at)  # warms up
         *ordinary, last = names
+        progress(f"{incidents} incidents at once")
         with ThreadPoolExecutor(SENDERS) as senders:
             calls = list(senders.map(lambda name: call(at, name, "HighTaskQueueDepth"), ordinary))
         critical = call(at, last, "CriticalTaskQueueDepth")
-        waited = [waited_for(at, one) for one in (critical, *calls)]
+        waited = []
+        for number, one in enumerate((critical, *calls)):
+            waited.append(waited_for(at, one))
+            progress(f"{number + 1} of {incidents + 1} have their run; this one waited {waited[-1]:.1f} s")
     rows = (
         Measured("time to the first probe", "s", (waited[0],), "the critical one"),
         Measured("time to the first probe", "s", tuple(waited[1:]), "the ordinary ones"),

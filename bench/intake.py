@@ -21,6 +21,8 @@ from typing import Any
 
 import httpx
 
+from bench.progress import progress
+from deployments.practice import save_like
 from deployments.stack import Addresses, Stack
 from flows.message_bus.platform import MessageBus
 
@@ -68,14 +70,13 @@ class Result:
 
 def measure(alerts: int = 5_000, steady_rate: float = 100, steady_seconds: float = 20) -> Result:
     """Starts a Prefect server and an intake in a folder of their own, and ends them."""
+    progress("starting a Prefect server and an intake")
     with TemporaryDirectory() as folder:
         stack = Stack(Path(folder))
         try:
             with stack.entered() as at:
                 stack.start_server()
-                for number in range(SITES):
-                    site = MessageBus(namespace=f"bus-{number}", alert_labels={"site": f"site-{number}"})
-                    site.save(f"site-{number}")
+                save_sites()
                 stack.start_intake()
                 stack.await_intake()
                 return _measure(at, alerts, steady_rate, steady_seconds)
@@ -83,9 +84,17 @@ def measure(alerts: int = 5_000, steady_rate: float = 100, steady_seconds: float
             stack.stop()
 
 
+def save_sites() -> None:
+    """Sites that the alerts are about. Nothing of them is there: no run is started."""
+    MessageBus(namespace="bus-0", alert_labels={"site": "site-0"}).save("site-0")
+    others = range(1, SITES)
+    save_like("site-0", {f"site-{n}": {"namespace": f"bus-{n}", "alert_labels": {"site": f"site-{n}"}} for n in others})
+
+
 def _measure(at: Addresses, alerts: int, steady_rate: float, steady_seconds: float) -> Result:
     doors: dict[str, Send] = {"intake": _to_intake(at), "Prefect": _to_prefect(at)}
     rates = [_burst(what, send, clients, alerts) for clients in (1, 8) for what, send in doors.items()]
+    progress(f"a steady stream of {steady_rate:g}/s for {steady_seconds:g} s")
     return Result(tuple(rates), _steady(doors["intake"], steady_rate, steady_seconds))
 
 
@@ -124,6 +133,7 @@ def _burst(what: str, send: Send, clients: int, alerts: int) -> Rate:
                 refused += not send(client, number).is_success
         return refused
 
+    progress(f"{alerts:,} alerts from {clients} {'client' if clients == 1 else 'clients'} to {what}")
     began = time.monotonic()
     with ThreadPoolExecutor(clients) as pool:
         refused = sum(pool.map(work, range(clients)))

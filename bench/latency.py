@@ -18,6 +18,7 @@ import httpx
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
 from bench.installation import Installation, installed
+from bench.progress import progress
 from bench.table import Measured, Table
 from deployments.practice import LABELS
 from tasks.ledger import RunRecord
@@ -47,11 +48,14 @@ def measure(trials: int) -> Table:
     with installed() as at:
         for name, stock in WORKERS.items():
             at.stack.start_worker(stock=stock)
-            all_trials = [trial(at) for _ in range(trials + 1)][1:]
+            all_trials = []
+            for number in range(trials + 1):
+                progress(f"{name}: " + (f"trial {number} of {trials}" if number else "warming up"))
+                all_trials.append(trial(at))
             at.stack.stop_worker()
             columns.append(
                 [
-                    Measured(step, "ms", tuple(one.steps[place] for one in all_trials), name)
+                    Measured(step, "ms", tuple(one.steps[place] for one in all_trials[1:]), name)
                     for place, step in enumerate(STEPS)
                 ]
             )

@@ -9,6 +9,7 @@ from typing import Any
 from prefect import Task, flow
 
 from bench.installation import installed
+from bench.progress import progress
 from bench.table import Measured, Table
 
 TITLE = "probes: the engine's cost for one"
@@ -17,7 +18,9 @@ AT_ONCE = 8  # about as many as a diagnosis takes side by side
 
 def measure(probes: int) -> Table:
     """So many probes that do nothing, in groups as a diagnosis takes them."""
+    progress("starting everything")
     with installed():
+        progress(f"{probes} probes as tasks, then as plain calls")
         as_tasks, cpu = _in_a_run(probes)
     plain = []
     for _ in range(probes):

@@ -13,6 +13,7 @@ import psutil
 
 from bench.installation import Installation, installed
 from bench.latency import PATIENCE_SECONDS, WORKERS, trial_run
+from bench.progress import progress
 from bench.table import Measured, Table
 from deployments.stack import INTAKE, SERVER, WORKER
 from tests.waiting import wait_for
@@ -23,6 +24,7 @@ MIB = 1 << 20
 
 def measure() -> Table:
     """Starts everything, and a run in each worker, and looks at the processes."""
+    progress("starting everything")
     with installed() as at:
         rows = [
             Measured("start-up", "s", (at.seconds[SERVER],), "Prefect server"),
@@ -38,6 +40,7 @@ def measure() -> Table:
 
 
 def _worker(at: Installation, name: str, *, stock: bool) -> list[Measured]:
+    progress(f"{name}: starting, then one run")
     began = time.monotonic()
     at.stack.start_worker(stock=stock)
     rows = [Measured("start-up, online", "s", (time.monotonic() - began,), name)]
