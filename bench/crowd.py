@@ -11,22 +11,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bench.installation import Installation, installed
-from bench.latency import first_probe, post, trial
+from bench.latency import STEPS, followed, post, trial
 from bench.progress import progress
 from bench.table import Measured, Table
 from deployments.practice import SITE, save_like
+from tasks.model.incident import Incident
 from tests.waiting import wait_for
 
-TITLE = "crowd: from the webhook's call to the run's first probe, while {} incidents are open on one worker"
+TITLE = "crowd: after the webhook's call, while {} incidents are open on one worker"
 SENDERS = 8
 PATIENCE_SECONDS = 900.0
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One alert at the intake, and when it was sent."""
+    """One alert at the intake: when it was sent, and when the intake had it."""
 
     at: datetime
+    answered: datetime
     incident: str
 
 
@@ -43,15 +45,14 @@ def measure(incidents: int) -> Table:
         with ThreadPoolExecutor(SENDERS) as senders:
             calls = list(senders.map(lambda name: call(at, name, "HighTaskQueueDepth"), ordinary))
         critical = call(at, last, "CriticalTaskQueueDepth")
-        waited = []
+        ways = []
         for number, one in enumerate((critical, *calls)):
-            waited.append(waited_for(at, one))
-            progress(f"{number + 1} of {incidents + 1} have their run; this one waited {waited[-1]:.1f} s")
-    rows = (
-        Measured("time to the first probe", "s", (waited[0],), "the critical one"),
-        Measured("time to the first probe", "s", tuple(waited[1:]), "the ordinary ones"),
-    )
-    return Table(TITLE.format(incidents), rows)
+            ways.append(way(at, one))
+            progress(f"{number + 1} of {incidents + 1} have their run; this one waited {ways[-1][-1]:.1f} s")
+    rows = []
+    for of, some in (("the critical one", ways[:1]), ("the ordinary ones", ways[1:])):
+        rows += [Measured(step, "s", tuple(one[place] for one in some), of) for place, step in enumerate(STEPS)]
+    return Table(TITLE.format(incidents), tuple(rows))
 
 
 def save_sites(at: Installation, names: Sequence[str]) -> None:
@@ -67,15 +68,17 @@ def save_sites(at: Installation, names: Sequence[str]) -> None:
 def call(at: Installation, site: str, alert: str) -> Call:
     """Calls the webhook about a site."""
     now = datetime.now(UTC)
-    return Call(now, post(at, now, alert, {"site": site}))
+    incident = post(at, now, alert, {"site": site})
+    return Call(now, datetime.now(UTC), incident)
 
 
-def waited_for(at: Installation, call: Call) -> float:
-    """Seconds from the call to the first probe of the run that claimed its incident."""
+def way(at: Installation, call: Call) -> tuple[float, ...]:
+    """When each step to the first probe of the run that claimed the incident was over, in seconds after the call."""
 
-    def claimed() -> str | None:
+    def claimed() -> Incident | None:
         found = at.ledger.incidents.get(call.incident)
-        return found.claimed_by if found else None
+        return found if found and found.claimed_by else None
 
-    run = wait_for("a run for every incident", claimed, PATIENCE_SECONDS)
-    return (first_probe(run, PATIENCE_SECONDS) - call.at).total_seconds()
+    incident = wait_for("a run for every incident", claimed, PATIENCE_SECONDS)
+    steps = followed(at, call.at, call.answered, incident, PATIENCE_SECONDS).steps
+    return tuple(step / 1000 for step in steps)

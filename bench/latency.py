@@ -77,26 +77,36 @@ def trial(at: Installation) -> Trial:
     incident = post(at, called)
     answered = datetime.now(UTC)
     known = wait_for("the end of the incident", lambda: _resolved(at, incident), PATIENCE_SECONDS)
-    run = known.claimed_by or ""
-    record = wait_for("the end of the run", lambda: _ended(at, run), PATIENCE_SECONDS)
+    wait_for("the end of the run", lambda: _ended(at, known.claimed_by or ""), PATIENCE_SECONDS)
+    return followed(at, called, answered, known)
+
+
+def followed(
+    at: Installation, called: datetime, answered: datetime, incident: Incident, patience: float = PATIENCE_SECONDS
+) -> Trial:
+    """The way of an alert whose incident a run has claimed, once Prefect has recorded the run's first probe."""
+    run = incident.claimed_by or ""
+    first = first_probe(run, patience)
+    record = at.ledger.runs.get(run)
     with get_client(sync_client=True) as client:
         flow_run = client.read_flow_run(UUID(run))
         states = {state.name: state.timestamp for state in reversed(client.read_flow_run_states(UUID(run)))}
-    assert known.announced_at is not None
+    assert record is not None
+    assert incident.announced_at is not None
     assert flow_run.created is not None
     moments = (
         answered,
-        known.announced_at,
+        incident.announced_at,
         flow_run.created,
         states["Pending"],
         states["Running"],
         record.started_at,
-        first_probe(run),
+        first,
     )
     return Trial(tuple((moment - called).total_seconds() * 1000 for moment in moments))
 
 
-def first_probe(run: str, patience: float = PATIENCE_SECONDS) -> datetime:
+def first_probe(run: str, patience: float) -> datetime:
     """When the first probe of a run began, once Prefect has recorded it."""
     which = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(run)]))
     with get_client(sync_client=True) as client:
