@@ -27,12 +27,15 @@ from tasks.incidents import UNCLAIMED_FOR, soon_claimed, start_run
 from tasks.ledger import Answer, Approval, Ledger, RunRecord
 from tasks.model.escalation import NoticeKind
 from tasks.model.incident import Incident
-from tasks.model.outcome import Outcome
+from tasks.model.outcome import Outcome, Severity
 from tasks.runbook import AnyRunbook
 from tasks.sites import Site
 from tasks.systems.prefect import get_client
 
 EVERY_SECONDS = 2.0
+CRITICAL_UNCLAIMED_FOR = timedelta(
+    seconds=15
+)  # in a storm Prefect makes one run after the other, in half a second each
 REPLACED_AFTER = timedelta(minutes=5)  # a run that was started and never claimed its incident
 LEFT_TO_OTHERS = (Outcome.DEFERRED, Outcome.STEPPED_ASIDE)
 CALLED_ABOUT_FOR = timedelta(hours=1)  # so long it is tried to reach somebody about a dead run
@@ -148,12 +151,14 @@ class Watch:
                     tell_who_was_called(self.ledger, site.platform, runbook, incident, kind, now)
 
     def _start_the_unclaimed(self, sites: Mapping[str, Site]) -> None:
-        """Incidents whose event got lost, and those that were picked up from a dead run."""
+        """Incidents whose event got lost or is far behind others, and those that were picked up from a dead run."""
         now = self.ledger.now()
         unclaimed: dict[str, tuple[Incident, AnyRunbook]] = {}
         for incident, runbook, _ in self._known(sites):
             waited = now - (incident.announced_at or incident.received_at)
-            if incident.claimed_by or incident.taken_by or (waited < self.unclaimed_for and not incident.pickups):
+            critical = runbook.severity is Severity.CRITICAL
+            patience = min(self.unclaimed_for, CRITICAL_UNCLAIMED_FOR) if critical else self.unclaimed_for
+            if incident.claimed_by or incident.taken_by or (waited < patience and not incident.pickups):
                 continue
             # The same key starts no second run. A run that died before it claimed the incident is replaced in the end.
             key = f"{incident.id}:{incident.pickups}:{int(waited / REPLACED_AFTER)}"
@@ -161,7 +166,8 @@ class Watch:
                 unclaimed[key] = (incident, runbook)
         # In a storm runs wait for a slot for minutes; a second run of each would make that longer.
         coming = soon_claimed() if unclaimed else frozenset()
-        for key, (incident, runbook) in unclaimed.items():
+        urgent_first = sorted(unclaimed.items(), key=lambda found: found[1][1].severity is not Severity.CRITICAL)
+        for key, (incident, runbook) in urgent_first:
             if incident.id not in coming:
                 self._start(incident, runbook, key)
 

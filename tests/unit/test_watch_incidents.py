@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from deployments.intake.watch import REPLACED_AFTER
+from deployments.intake.watch import CRITICAL_UNCLAIMED_FOR, REPLACED_AFTER
 from tasks.incidents import UNCLAIMED_FOR
 from tasks.model.escalation import NoticeKind
 from tasks.model.outcome import Outcome, Severity
@@ -65,6 +65,20 @@ def test_an_event_that_got_lost_is_made_up_for_once(world: World, outside: Outsi
     world.look()
     world.look()
     assert list(outside.started.values()) == [(HIGH.slug, {"site": SITE, "incident": why.id})]
+
+
+def test_a_critical_one_does_not_wait_behind_the_runs_of_a_storm(world: World, outside: Outside) -> None:
+    """Prefect's automations start one run after the other; what is asked for directly comes between them."""
+    ordinary, critical = world.raised(), world.raised(CRITICAL)
+    world.later(CRITICAL_UNCLAIMED_FOR - timedelta(seconds=1))
+    world.look()
+    assert starts(outside) == []
+    world.later(timedelta(seconds=2))
+    world.look()
+    assert starts(outside) == [(CRITICAL.slug, critical.id)]
+    world.later(UNCLAIMED_FOR)
+    world.look()
+    assert starts(outside) == [(CRITICAL.slug, critical.id), (HIGH.slug, ordinary.id)]
 
 
 def test_a_run_that_never_claimed_its_incident_is_replaced(world: World, outside: Outside) -> None:
