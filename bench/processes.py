@@ -55,11 +55,23 @@ def _worker(at: Installation, name: str, *, stock: bool) -> list[Measured]:
         at_work = wait_for(
             "a run's process", lambda: next(iter(runs(worker, stock=stock)), None), PATIENCE_SECONDS, every=0.05
         )
-        highest = max(memory(at_work.pid) for _ in range(10))
+        highest = highest_memory(at_work.pid)
     rows.append(Measured("memory, run at work", "MiB", (highest,), name))
     rows.append(Measured("memory, worker", "MiB", (memory(worker.pid),), name))
     at.stack.stop_worker()
     return rows
+
+
+def highest_memory(pid: int) -> float:
+    """The most memory that a process had until it ended, in MiB."""
+    seen: list[float] = []
+
+    def ended() -> bool:
+        seen.append(memory(pid))
+        return not seen[-1]
+
+    wait_for("the end of the run's process", ended, PATIENCE_SECONDS, every=0.05)
+    return max(seen)
 
 
 def runs(worker: psutil.Process, *, stock: bool) -> list[psutil.Process]:
@@ -80,5 +92,5 @@ def memory(pid: int) -> float:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
         return 0.0
-    kib = next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    kib = next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
     return kib * 1024 / MIB

@@ -49,7 +49,7 @@ class Table:
         for column in ("", "of", "p50", "p95", "min", "max", *(["ratio"] if self.compared_with else [])):
             printed.add_column(column, justify="left" if column in ("", "of") else "right")
         for row in self.rows:
-            numbers = [f"{value:.{0 if row.unit == 'ms' else 1}f}" for value in _numbers(row)]
+            numbers = [_written(value) for value in _numbers(row)]
             printed.add_row(f"{row.what} ({row.unit})", row.of, *numbers, *self._ratio(row))
         out.print(printed)
         if self.note:
@@ -60,6 +60,11 @@ class Table:
         if self.compared_with:
             other = next((r for r in self.rows if (r.what, r.of) == (row.what, self.compared_with)), None)
             yield f"{other.p50 / row.p50:.1f}x" if other and other is not row and row.p50 else ""
+
+
+def _written(value: float) -> str:
+    """Three figures, and no fraction from a hundred on."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _numbers(row: Measured) -> Sequence[float]:

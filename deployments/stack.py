@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -149,19 +150,26 @@ class Stack:
         # Prefect keeps a folder in the temporary one that only its first user may write to.
         temporary = self._state / "tmp"
         temporary.mkdir(exist_ok=True)
+        # One that was killed a moment ago counts as online until its next sign of life is overdue.
+        since = datetime.min.replace(tzinfo=UTC) if self._processes.running(WORKER) else datetime.now(UTC)
         ours = ["deployments.cli", "worker", "--name", WORKER, "--grace", f"{GRACE_SECONDS:g}", *options]
         stocks = ["prefect", "worker", "start", "--pool", WORK_POOL, "--name", STOCK_WORKER]
         self._start(WORKER, stocks if stock else ours, {"TMPDIR": str(temporary)})
-        self._processes.wait("the worker", self._worker_is_online, (WORKER,), START_SECONDS)
+        name = STOCK_WORKER if stock else WORKER
+        self._processes.wait("the worker", lambda: self._worker_is_online(name, since), (WORKER,), START_SECONDS)
 
     def stop_worker(self) -> None:
         """Ends the worker in order. Nothing happens if none runs."""
         self._processes.stop((WORKER,))
 
-    def _worker_is_online(self) -> bool:
+    def _worker_is_online(self, name: str, since: datetime) -> bool:
         workers = f"{self.addresses.api}/work_pools/{WORK_POOL}/workers/filter"
         answer = httpx.post(workers, json={}, timeout=5, trust_env=False, verify=plain_http.TRUSTS_NOBODY)
-        return answer.status_code == 200 and any(worker["status"] == "ONLINE" for worker in answer.json())
+        return answer.status_code == 200 and any(
+            worker["name"] == name and datetime.fromisoformat(worker["last_heartbeat_time"]) >= since
+            for worker in answer.json()
+            if worker["status"] == "ONLINE"
+        )
 
     def start_intake(self) -> None:
         """Starts the alert intake, if it does not run."""
