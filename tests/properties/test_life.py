@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from tests.properties.conftest import chosen, profile
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.properties.conftest import chosen, in_parts, profile
 from tests.properties.machine import Life
 
-TestLife = Life.TestCase
-TestLife.settings = chosen(profile().lives, profile().steps)
+
+@in_parts
+def test_life(part: int) -> None:
+    run_state_machine_as_test(Life, settings=chosen(profile().lives, profile().steps))

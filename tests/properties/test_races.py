@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.properties.conftest import chosen, profile
+from tests.properties.conftest import chosen, in_parts, profile
 from tests.properties.ending import complaints, heal
 from tests.properties.machine import pick
 from tests.properties.theatre import SITE, Theatre
@@ -28,9 +28,10 @@ moves = st.lists(
 )
 
 
+@in_parts
 @chosen(profile().races)
-@given(moves, st.booleans())
-def test_one_writer_per_target(moves: list[Move], claimed: bool) -> None:
+@given(moves=moves, claimed=st.booleans())
+def test_one_writer_per_target(part: int, moves: list[Move], claimed: bool) -> None:
     """Two runs of the same severity, a graver one and perhaps a restore are about to write to the same pods; what
     happens then, and in which order, is drawn."""
     theatre = Theatre(trust="act")
