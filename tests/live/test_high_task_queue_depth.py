@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from deployments.practice import SITE
+from flows.message_bus.platform import Series
 from lab.audit import AuditRecord
 from lab.model import Form
 from tasks.model.incident import Raiser
@@ -166,6 +167,24 @@ def test_refused_while_automation_is_paused(healthy: World, commands: Commands) 
     assert "a person works on the cluster" in report.verdict
     assert healthy.writes(began) == []
     assert healthy.calls("Refused")
+
+
+@pytest.mark.proves(RUNBOOK, "blind")
+@pytest.mark.prove
+def test_what_cannot_be_read_is_changed_by_nobody(healthy: World) -> None:
+    """The site names a series that nobody exports: the run looks twice, and then a person is called."""
+    healthy.save_site(series=Series.model_validate({"pending": "queue_length"}))
+    began = datetime.now(UTC)
+    healthy.force_alert(ALERT, "warning")
+
+    record, report = healthy.end_of(healthy.run_of(healthy.incident(ALERT)))
+
+    assert record.outcome is Outcome.NOT_RECOVERED
+    assert healthy.writes(began) == []
+    looks = [line.text for line in report.timeline if line.kind == "decided"]
+    assert looks == ["no option is left, and not everything could be read"] * 2
+    assert any("queue_length" in line.before for line in report.readings)
+    assert healthy.calls("NotRecovered")
 
 
 @pytest.mark.proves(RUNBOOK, "killed")
