@@ -10,9 +10,21 @@ from pydantic import Field
 from tasks.model.outcome import Trust
 
 
-def shown(title: str, description: str) -> Any:
+def shown(title: str, description: str, **other: Any) -> Any:
     """How a parameter appears in the form. Prefect overrides a field's own title with the bare name, but not this."""
-    return Field(json_schema_extra={"title": title, "description": description})
+    return Field(json_schema_extra={"title": title, "description": description, **other})
+
+
+def for_this_run(title: str, at_least: int) -> Any:
+    """A number that is usually left empty, None: the site's holds. For the form it is a plain number: of a number or
+    nothing Prefect makes a switch between types."""
+    return Field(None, ge=at_least, title=title, json_schema_extra=_plain_number)
+
+
+def _plain_number(schema: dict[str, Any]) -> None:
+    (number,) = (kind for kind in schema.pop("anyOf") if kind["type"] != "null")
+    schema.pop("default")
+    schema.update(number)
 
 
 class HowFar(StrEnum):
@@ -42,3 +54,5 @@ TrustLevel = Annotated[
         "approves. act: make changes unasked, except those that always ask. Never further than the site allows.",
     ),
 ]
+# Nothing is filled in: what the form showed as given it would send.
+NUMBERS = shown("Numbers", "For this run only. Left empty: as the site says.", default={})

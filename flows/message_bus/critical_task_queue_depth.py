@@ -11,12 +11,12 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 from prefect import State, flow
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from flows.message_bus import changes, probes, restoring
 from flows.message_bus.escalation import LADDER
 from flows.message_bus.platform import DOCUMENT, MessageBus
-from flows.parameters import HowFar, IncidentId, Site, TrustLevel, shown
+from flows.parameters import NUMBERS, HowFar, IncidentId, Site, TrustLevel, for_this_run
 from tasks.alerts import alert_resolved
 from tasks.model.criterion import Criterion, Limit
 from tasks.model.decision import Act, GiveBack, HandOver, Healthy, Keep, No, Step, Triage, Verdict, Yes
@@ -170,8 +170,8 @@ class Numbers(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    replicas: int | None = Field(None, ge=1, title="Scale out to (replicas, at least)")
-    workers_per_pod: int | None = Field(None, ge=1, title="Grow pools to (workers per pod, at least)")
+    replicas: int | None = for_this_run("Scale out to (replicas, at least)", at_least=1)
+    workers_per_pod: int | None = for_this_run("Grow pools to (workers per pod, at least)", at_least=1)
 
 
 @flow(name=RUNBOOK.slug, flow_run_name="critical task queue depth: {site}", description=__doc__)
@@ -179,7 +179,7 @@ def critical_task_queue_depth(
     site: Site,
     incident: IncidentId = "",
     trust: TrustLevel = HowFar.AS_THE_SITE_SAYS,
-    numbers: Annotated[Numbers, shown("Numbers", "For this run only. None: as the site says.")] = Numbers(),  # noqa: B008
+    numbers: Annotated[Numbers, NUMBERS] = Numbers(),  # noqa: B008
 ) -> State[Any]:
     """More than 950 tasks are waiting: scale out, grow the pools and pause event sources, all at once."""
     return respond(RUNBOOK, Request(site, incident or None, trust.trust, numbers))

@@ -11,12 +11,12 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 from prefect import State, flow
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from flows.message_bus import changes, probes, restoring, victims
 from flows.message_bus.escalation import LADDER
 from flows.message_bus.platform import DOCUMENT, MessageBus
-from flows.parameters import HowFar, IncidentId, Site, TrustLevel, shown
+from flows.parameters import NUMBERS, HowFar, IncidentId, Site, TrustLevel, for_this_run
 from tasks.alerts import alert_resolved
 from tasks.model.criterion import Criterion, Limit
 from tasks.model.decision import Act, GiveBack, HandOver, Healthy, Keep, No, Triage, Verdict, Wait, Yes
@@ -253,9 +253,9 @@ class Numbers(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    replicas: int | None = Field(None, ge=1, title="Scale out to (replicas, at least)")
-    workers_per_pod: int | None = Field(None, ge=1, title="Grow pools to (workers per pod, at least)")
-    cancel_at_most: int | None = Field(None, ge=0, title="Stuck tasks cancelled for one incident, at most")
+    replicas: int | None = for_this_run("Scale out to (replicas, at least)", at_least=1)
+    workers_per_pod: int | None = for_this_run("Grow pools to (workers per pod, at least)", at_least=1)
+    cancel_at_most: int | None = for_this_run("Stuck tasks cancelled for one incident, at most", at_least=0)
 
 
 @flow(name=RUNBOOK.slug, flow_run_name="worker pool exhaustion: {site}", description=__doc__)
@@ -263,7 +263,7 @@ def worker_pool_exhaustion(
     site: Site,
     incident: IncidentId = "",
     trust: TrustLevel = HowFar.AS_THE_SITE_SAYS,
-    numbers: Annotated[Numbers, shown("Numbers", "For this run only. None: as the site says.")] = Numbers(),  # noqa: B008
+    numbers: Annotated[Numbers, NUMBERS] = Numbers(),  # noqa: B008
 ) -> State[Any]:
     """All workers are busy and more than 50 tasks are waiting: scale out, cancel stuck tasks, or restart."""
     return respond(RUNBOOK, Request(site, incident or None, trust.trust, numbers))
