@@ -189,7 +189,9 @@ class Case(Generic[P, F]):
         self.ledger.locks.release(self.run_id)
         self.facts.held.clear()
 
-    def intend(self, option: str, change: Change, diff: Diff, purpose: Purpose, number: int | None) -> int:
+    def intend(
+        self, option: str, change: Change, diff: Diff, purpose: Purpose, number: int | None, looked_again: bool = False
+    ) -> int:
         """Writes a change down, with the claim that it makes, while the locks are held."""
         due = self.ledger.now() + self.platform.restore_within
         claimant = Claimant(self.runbook.id, self.severity, due) if purpose is Purpose.CHANGE else None
@@ -204,6 +206,7 @@ class Case(Generic[P, F]):
             self.facts.held,
             claimant,
             number,
+            looked_again=looked_again,
         )
 
     def refuse(

@@ -46,11 +46,18 @@ class Claiming:
         _write(self.knob, diff)
 
     def verify(self, within: timedelta) -> str:
-        """Waits until the field, as it is now, is in effect. More than was claimed counts too."""
+        """Waits until the field, as it is now, is in effect. More than was claimed counts too, also when somebody else
+        claims it meanwhile."""
         levels = self.knob.read().levels
-        if dict(self.knob.settle(levels, (self.claim,))) != dict(levels):
-            raise NotInEffect(f"{self.field} of {self.target} is {self.knob.show(levels)}, not {self.claim}")
-        return self.knob.verify(levels, within)
+        while True:
+            if dict(self.knob.settle(levels, (self.claim,))) != dict(levels):
+                raise NotInEffect(f"{self.field} of {self.target} is {self.knob.show(levels)}, not {self.claim}")
+            try:
+                return self.knob.verify(levels, within)
+            except NotInEffect:
+                before, levels = levels, self.knob.read().levels
+                if dict(levels) == dict(before):
+                    raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from prefect.states import Failed
 
 from tasks import failpoint
 from tasks.case import Case, Planned, try_again
-from tasks.ledger import ChangeState, LockLost
+from tasks.ledger import ChangeState, LockLost, NotOurs
 from tasks.model.change import Conflict, Diff, Once, PreconditionFailed, Purpose, describe
 from tasks.model.evidence import Unknown
 from tasks.model.refusal import Refusal, Refused
@@ -121,14 +121,19 @@ class Making:
             self._case.ledger.claims.withdraw(self._number)
 
     def _write(self) -> Diff:
-        change = self._planned.change
+        change, not_ours = self._planned.change, None
         for _ in range(CONFLICTS):
             diff = done_already(self._case, change) or change.diff()
             if not diff.needed:
                 return diff
             self._case.hold(change.target)
             self._case.check(change, diff, self._after, self._planned.key, self._purpose)
-            self._intend(diff)
+            live = diff.draft.before if diff.draft else None
+            try:
+                self._intend(diff, looked_again=live == not_ours)
+            except NotOurs:
+                not_ours = live
+                continue
             try:
                 change.apply(diff)
             except Conflict:
@@ -147,12 +152,14 @@ class Making:
     def _after(self) -> str:
         return self._planned.diff.after if self._planned.diff else ""
 
-    def _intend(self, diff: Diff) -> None:
+    def _intend(self, diff: Diff, *, looked_again: bool) -> None:
         """Writes the change down, unless the lock was lost in this very moment."""
         asked = time.monotonic()
         failpoint.reach("before intend")
         try:
-            number = self._case.intend(self._option, self._planned.change, diff, self._purpose, self._number)
+            number = self._case.intend(
+                self._option, self._planned.change, diff, self._purpose, self._number, looked_again
+            )
         except LockLost as lost:
             raise Refused(Refusal.SUPERSEDED, str(lost)) from lost
         self._number = number

@@ -5,7 +5,7 @@ a rerun finds out what was done. A change is written with its intent and baselin
 with its result after. Tables of our own in a database of our own: a SQLite file on one host, or PostgreSQL for several.
 """
 
-from tasks.ledger.claims import Claimant
+from tasks.ledger.claims import Claimant, NotOurs
 from tasks.ledger.database import LedgerUnavailable
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.locks import LEASE, Busy, LockLost
@@ -47,6 +47,7 @@ __all__ = [
     "Listed",
     "LockLost",
     "LockRecord",
+    "NotOurs",
     "Note",
     "Page",
     "Pause",

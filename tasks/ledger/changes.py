@@ -47,14 +47,18 @@ class Changes:
         held: Sequence[Held],
         claimant: Claimant | None = None,
         again: int | None = None,
+        *,
+        looked_again: bool = False,
     ) -> int:
         """Writes down a change before it is made, and the claim that it makes; the number identifies it.
 
         In one transaction with a look at the locks: who lost one of them in between writes nothing. `again` is the
-        number of the same change when an attempt at it was refused by the target and it is made anew.
+        number of the same change when an attempt at it was refused by the target and it is made anew; `looked_again`
+        says that its diff was read after the ledger had answered `NotOurs`, and found the same.
 
         Raises:
             LockLost: the run does not hold these locks any more.
+            NotOurs: what the diff found is none of our values. Nothing is written down.
         """
         written = {"before": diff.before, "after": diff.after, "detail": diff.note}
         made = {"run": run, "incident": incident, "option": option}
@@ -66,7 +70,8 @@ class Changes:
             else:
                 tx.execute(changes.update().where(changes.c.id == again).values(**written))
             if diff.draft is not None:
-                self._claims.intend(tx, again, site, diff.draft, made, claimant if purpose is Purpose.CHANGE else None)
+                makes = claimant if purpose is Purpose.CHANGE else None
+                self._claims.intend(tx, again, site, diff.draft, made, makes, looked_again=looked_again)
         return again
 
     def refused(

@@ -27,6 +27,11 @@ _in_force = claims.c.state.in_(_IN_FORCE)
 _open = holdings.c.closed_at.is_(None)
 
 
+class NotOurs(Exception):
+    """A value that was read is none that we wrote. Either a person set it, or it was read before a write of ours that
+    the ledger has learned of since: only another look can tell."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claimant:
     """On whose behalf a claim is made, and when it must have been given back."""
@@ -52,15 +57,22 @@ class Claims:
         draft: Draft,
         made: Mapping[str, Any],
         claimant: Claimant | None,
+        *,
+        looked_again: bool,
     ) -> None:
         """Writes down what a change is about to write, with the claim that it makes, if it makes one.
 
-        A live value that is none of ours was set by a person: then the claims on it are left to that person, and a
-        new claim rests on what the person set.
+        A live value that is none of ours, and is the same when it is `looked_again` at, was set by a person: then the
+        claims on it are left to that person, and a new claim rests on what the person set.
+
+        Raises:
+            NotOurs: the value is none of ours, and has to be looked at again.
         """
         claim = draft.claim if claimant else None
         holding = self._holding(tx, site, draft)
         if holding is not None and not self._recognise(tx, holding, draft.before):
+            if not looked_again:
+                raise NotOurs(f"{draft.field} of {draft.target}")
             if claim is None:
                 return  # to give back what is not ours is refused by the guards, and changes nothing here
             self._leave(tx, holding, change, draft.before)

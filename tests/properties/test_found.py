@@ -8,6 +8,7 @@ import pytest
 
 from tasks.model.outcome import Outcome
 from tests.properties.ending import complaints, heal
+from tests.properties.test_races import Move, gather, move
 from tests.properties.theatre import SITE, Theatre
 from tests.properties.world import PODS, POOL
 
@@ -67,5 +68,24 @@ def test_a_suspended_run_that_somebody_cancelled_is_not_waited_for(theatre: Thea
     theatre.go_on(2)
     (suspended,) = theatre.ledger.runs.suspended()
     theatre.prefect.runs[suspended.id].state = "cancelled"
+    heal(theatre)
+    assert complaints(theatre) == []
+
+
+STALE = [
+    ("a graver run", [(0, "intended", 0), (2, "before intend", 0)], False),
+    ("the same run again", [(0, "before ledger", 0), (1, "runs out", 0)], False),
+    ("while it is given back", [(2, "before ledger", 0), (3, "runs out", 0)], True),
+]
+
+
+@pytest.mark.parametrize(("moves", "claimed"), [case[1:] for case in STALE], ids=[case[0] for case in STALE])
+def test_what_was_read_before_another_run_wrote_passes_for_no_person_s_value(
+    theatre: Theatre, moves: list[Move], claimed: bool
+) -> None:
+    """The claim of the one that wrote was left to a person, and its value stayed for ever."""
+    gather(theatre, claimed)
+    for number, how, _ in moves:
+        move(theatre, number, how)
     heal(theatre)
     assert complaints(theatre) == []

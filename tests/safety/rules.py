@@ -24,6 +24,7 @@ from tasks.giving_back import undo
 from tasks.guards import GUARDS, Guard
 from tasks.ladder import climb
 from tasks.ledger.changes import Changes
+from tasks.ledger.claims import Claims
 from tasks.making import Making
 from tasks.model.refusal import Refusal
 from tasks.plan import PlannedStep, make_plan
@@ -105,11 +106,16 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "the ledger is written before the act",
-        _instead(Making._write, "self._intend(diff)", "pass"),
+        _instead(Making._write, "self._intend(diff, looked_again=live == not_ours)", "pass"),
         (
             "test_making.py::test_the_intent_is_in_the_ledger_before_the_target_is_touched",
             "test_making.py::test_without_an_intent_nothing_is_written",
         ),
+    ),
+    Rule(
+        "what may be an old reading is looked at again before it passes for a person's value",
+        _instead(Claims.intend, "if not looked_again:", "if False:"),
+        ("test_making.py::test_what_was_read_before_another_run_wrote_passes_for_no_person_s_value",),
     ),
     Rule(
         "the claim is written with the intent",

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pydantic import PrivateAttr
 
 from tasks.claims import Claiming
-from tasks.model.change import Change, Conflict, Diff, Effect, Happened, Surroundings
+from tasks.model.change import Change, Conflict, Diff, Effect, Happened, NotInEffect, Surroundings
 from tasks.model.claim import Bound, Claim, Levels, settle
 from tasks.model.criterion import Criterion, Limit
 from tasks.model.decision import Act, GiveBack, Healthy, Keep, Triage, Verdict, Yes
@@ -117,6 +117,8 @@ class Turning:
 
     def verify(self, levels: Levels, within: timedelta) -> str:
         self.number.trouble(self.number.on_verify)
+        if self.number.value != levels[VALUE]:
+            raise NotInEffect(f"reads {self.number.value}")
         return f"reads {self.number.value}"
 
 

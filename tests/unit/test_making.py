@@ -12,11 +12,11 @@ from prefect import State
 
 from tasks import failpoint
 from tasks.case import Planned
-from tasks.ledger import ChangeState, ClaimState, LedgerUnavailable
+from tasks.ledger import ChangeState, Claimant, ClaimState, LedgerUnavailable
 from tasks.ledger.changes import Changes
 from tasks.ledger.claims import Claims
 from tasks.making import CONFLICTS, RETRIES, Making
-from tasks.model.change import Change, NotInEffect, PreconditionFailed
+from tasks.model.change import Change, NotInEffect, PreconditionFailed, Purpose
 from tasks.model.outcome import Severity
 from tasks.model.refusal import Refusal
 from tasks.model.target import Target
@@ -358,7 +358,7 @@ def test_a_process_halted_between_intent_and_write_writes_nothing(
 
 
 def test_without_an_intent_nothing_is_written(case: InlineCase, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*words: object) -> int:
+    def full(*words: object, **named: object) -> int:
         raise LedgerUnavailable("the disk is full")
 
     monkeypatch.setattr(Changes, "intend", full)
@@ -381,3 +381,58 @@ def test_a_ledger_that_fails_after_the_write_leaves_the_intent(
     assert (number.writes, making.reached) == ([5], True)
     (holding,) = case.ledger.claims.holdings("prod")
     assert (holding.pending, claims(case)) == ({"value": 5}, [("at least 5", ClaimState.INTENDED)])
+
+
+# ---- two runs on one field -----------------------------------------------------------------------------------------
+
+
+def another(case: InlineCase, number: Number) -> int:
+    """Another run is about to claim at least 5. The number of its change."""
+    change = at_least(number)
+    claimant = Claimant("queue_high", Severity.WARNING, case.ledger.now())
+    return case.ledger.changes.intend(
+        "run-0", None, "prod", "scale out", Purpose.CHANGE, change, change.diff(), (), claimant
+    )
+
+
+def states_of_both(case: InlineCase) -> list[ClaimState]:
+    return [claim.state for run in ("run-0", "run-1") for claim in case.ledger.claims.of_run(run)]
+
+
+def test_what_was_read_before_another_run_wrote_passes_for_no_person_s_value(
+    case: InlineCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = Number()
+    other = another(case, number)
+
+    def arrives() -> None:
+        number.set(5)
+        case.ledger.claims.confirm(other)
+
+    at(monkeypatch, "before intend", arrives)
+    make(case, at_least(number, 10))
+    assert number.writes == [10]
+    assert states_of_both(case) == [ClaimState.OPEN, ClaimState.OPEN]
+    (holding,) = case.ledger.claims.holdings("prod")
+    assert (holding.baseline, holding.written) == ({"value": 2}, {"value": 10})
+
+
+def test_a_floor_that_a_graver_run_raises_meanwhile_is_in_effect(case: InlineCase) -> None:
+    _, state = make(case, at_least(Number(on_verify=[somebody_writes(10)])))
+    assert (state.is_completed(), states(case)) == (True, [ChangeState.IN_EFFECT])
+
+
+def test_a_floor_that_somebody_undercuts_meanwhile_is_not_in_effect(case: InlineCase) -> None:
+    _, state = make(case, at_least(Number(on_verify=[somebody_writes(3)])))
+    assert (state.is_failed(), states(case)) == (True, [ChangeState.FAILED])
+
+
+def test_what_a_person_set_is_left_to_the_person(case: InlineCase) -> None:
+    number = Number()
+    case.ledger.claims.confirm(another(case, number))
+    number.set(7)
+    make(case, at_least(number, 10))
+    assert number.writes == [10]
+    assert states_of_both(case) == [ClaimState.LEFT, ClaimState.OPEN]
+    (holding,) = case.ledger.claims.holdings("prod")
+    assert holding.baseline == {"value": 7}

@@ -117,7 +117,8 @@ def claimant(due_at: datetime = START, **other: Any) -> Claimant:
 
 
 def intend(ledger: Ledger, diff: Diff, run: str = "run-1", **other: Any) -> int:
-    """Writes down a change as a run does it; with a claim when the diff makes one."""
+    """Writes down a change as a run does it that has looked again where that was needed; with a claim when the diff
+    makes one."""
     draft = diff.draft
     change: Change = other.pop("change", None) or Wish(
         draft.target if draft else ORCHESTRATION, restore="when the gate holds"
@@ -132,6 +133,7 @@ def intend(ledger: Ledger, diff: Diff, run: str = "run-1", **other: Any) -> int:
         "diff": diff,
         "held": (),
         "claimant": claimant() if draft and draft.claim else None,
+        "looked_again": True,
     }
     return ledger.changes.intend(**{**values, **other})
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from tasks.ledger import ClaimRecord, ClaimState, Holding, Ledger, LockLost
+from tasks.ledger import ClaimRecord, ClaimState, Holding, Ledger, LockLost, NotOurs
 from tasks.model.change import Purpose
 from tasks.model.claim import Bound, Claim
 from tasks.model.outcome import Severity
@@ -222,6 +222,22 @@ def test_what_a_person_set_is_the_new_baseline(ledger: Ledger) -> None:
     (left,) = ledger.claims.of_run("run-1")
     assert left.state is ClaimState.LEFT
     assert left.detail == "somebody else set replicas to 7"
+
+
+def test_a_value_of_nobody_s_is_looked_at_twice(ledger: Ledger) -> None:
+    """It may have been read before a write of ours that the ledger has learned of since; then nothing is left to a
+    person, and nothing is written down."""
+    first = intend(ledger, replicas(2, 5, at_least(5)))
+    ledger.claims.confirm(first)
+    before = holding(ledger)
+    for purpose in (Purpose.CHANGE, Purpose.RESTORE):
+        with pytest.raises(NotOurs, match="replicas of"):
+            intend(ledger, replicas(2, 10, at_least(10)), "run-2", purpose=purpose, looked_again=False)
+    assert holding(ledger) == before
+    assert ledger.changes.of_run("run-2") == []
+    intend(ledger, replicas(5, 10, at_least(10)), "run-2", looked_again=False)
+    assert holding(ledger).baseline == {"replicas": 2}
+    assert [one.run for one in holding(ledger).claims] == ["run-1", "run-2"]
 
 
 def test_a_person_may_be_quicker_than_a_first_write(ledger: Ledger) -> None:
