@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from tasks.case import Case
-from tasks.model.decision import Act, Decision, HandOver, Healthy, No, Triage, Verdict, Wait, Weighed
+from tasks.model.decision import Act, Blind, Decision, HandOver, Healthy, No, Triage, Verdict, Wait, Weighed
 from tasks.model.evidence import UnknownReading
 from tasks.platform import Platform
 from tasks.runbook import Option, Runbook, option_name, option_text
@@ -30,11 +30,13 @@ def weigh(runbook: Runbook[P, F], found: F, platform: P, earlier: Earlier, deplo
     """All options of the runbook weighed against the evidence.
 
     `deployed` are the runbooks that exist in this installation: a hand-over to another one would leave the incident
-    to nobody, so then this runbook goes on itself.
+    to nobody. Then this runbook treats the graver case itself; where the cause lies elsewhere it changes nothing, and
+    its failed gate calls a person.
     """
-    triage = _triage(runbook, found, platform)
+    triage = triaged(runbook, found, platform)
     if isinstance(triage, HandOver) and triage.runbook not in deployed:
-        triage = Act(f"{triage.because} ({triage.runbook} is not deployed here, so this runbook goes on)")
+        missing = f"{triage.because} ({triage.runbook} is not deployed here)"
+        triage = Act(missing) if triage.reason == "graver" else Blind(missing)
     if not isinstance(triage, Act):
         return Decision(triage, ())
     return Decision(
@@ -46,11 +48,12 @@ def weigh(runbook: Runbook[P, F], found: F, platform: P, earlier: Earlier, deplo
     )
 
 
-def _triage(runbook: Runbook[P, F], found: F, platform: P) -> Triage:
+def triaged(runbook: Runbook[P, F], found: F, platform: P) -> Triage:
+    """What the runbook says of the evidence; `Blind` when what it rests on could not be read."""
     try:
         return runbook.triage(found, platform)
     except UnknownReading as unknown:
-        return Act(f"cannot tell whether there is anything to do: {unknown}", blind=True)
+        return Blind(f"cannot tell whether there is anything to do: {unknown}")
 
 
 def _verdict(runbook: Runbook[P, F], option: Option[F, P], found: F, platform: P, earlier: Earlier) -> Verdict:
@@ -70,7 +73,7 @@ def _verdict(runbook: Runbook[P, F], option: Option[F, P], found: F, platform: P
 
 def decide(case: Case[P, F], found: F, earlier: Earlier) -> Decision:
     """Weighs the options, as a task of the run."""
-    handing_over = isinstance(_triage(case.runbook, found, case.platform), HandOver)
+    handing_over = isinstance(triaged(case.runbook, found, case.platform), HandOver)
     deployed = case.deployed() if handing_over else ()
     decision = case.follow("decide", "decide", lambda: weigh(case.runbook, found, case.platform, earlier, deployed))
     case.decisions.append(decision)

@@ -15,7 +15,7 @@ from tasks.giving_back import undo
 from tasks.ledger import Answer, Approval, ChangeState
 from tasks.mitigate import Attempt, mitigate
 from tasks.model.change import Purpose
-from tasks.model.decision import Act, Decision, HandOver, Healthy, Wait, Weighed, Yes
+from tasks.model.decision import Act, Blind, Decision, HandOver, Healthy, Wait, Weighed, Yes
 from tasks.model.outcome import Outcome, Trust
 from tasks.model.refusal import Refusal
 from tasks.plan import Plan, make_plan
@@ -46,7 +46,7 @@ def climb(case: Case[P, F]) -> Ending:
     while True:
         found = diagnose(case)
         decision = decide(case, found, replace(earlier, made=_made(case)))
-        if not isinstance(decision.triage, Act) and not case.changed:
+        if isinstance(decision.triage, Healthy | HandOver) and not case.changed:
             return _leave(decision)
         if case.allowed.trust in (Trust.OBSERVE, Trust.PLAN):
             return _report_only(case, decision)
@@ -59,6 +59,7 @@ def climb(case: Case[P, F]) -> Ending:
             continue
         if first is None or case.time_left <= 0:
             break
+        looked_again = False
         measure_before(case)
         waiting = isinstance(first.verdict, Wait)
         if waiting:
@@ -127,8 +128,8 @@ def _leave(decision: Decision) -> Ending:
             return Ending(Outcome.STEPPED_ASIDE, f"{runbook} takes over: {decision.because}")
         case HandOver(runbook=runbook):
             return Ending(Outcome.DEFERRED, f"left to {runbook}: {decision.because}")
-        case Act():
-            raise ValueError("there is something to do")
+        case Act() | Blind():
+            raise ValueError("it may not be left")
 
 
 def _report_only(case: Case[P, F], decision: Decision) -> Ending:

@@ -46,10 +46,17 @@ Verdict = Yes | No | Wait
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """Triage: the alert's condition holds (or cannot be told: `blind`), go on to the options."""
+    """Triage: the alert's condition holds, go on to the options."""
 
     because: str
-    blind: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Blind:
+    """Triage: it cannot be told whether there is anything to do here. Then nothing is done: an option's own readings
+    say that it is possible, not that it is needed."""
+
+    because: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +75,7 @@ class HandOver:
     reason: Literal["cause", "graver"]
 
 
-Triage = Act | Healthy | HandOver
+Triage = Act | Blind | Healthy | HandOver
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +102,8 @@ class Decision:
     @property
     def blind(self) -> bool:
         """Whether something was decided for want of a reading."""
-        verdicts = (self.triage, *(weighed.verdict for weighed in self.weighed))
-        return any(isinstance(verdict, Act | No) and verdict.blind for verdict in verdicts)
+        verdicts = (weighed.verdict for weighed in self.weighed)
+        return isinstance(self.triage, Blind) or any(isinstance(one, No) and one.blind for one in verdicts)
 
     @property
     def because(self) -> str:

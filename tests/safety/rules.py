@@ -18,6 +18,7 @@ from typing import Any
 from tasks import aftermath, cancellation, mitigate, respond, restore
 from tasks.approval import suspend
 from tasks.case import Case
+from tasks.decide import triaged
 from tasks.escalate import tell
 from tasks.facts import LiveFacts
 from tasks.giving_back import undo
@@ -268,8 +269,16 @@ RULES: tuple[Rule, ...] = (
         ("test_mitigate.py::test_freshness_counts_from_after_the_change",),
     ),
     Rule(
+        "where it cannot be told whether anything is wrong, nothing is changed",
+        _instead(triaged, "return Blind(", "return Act("),
+        (
+            "test_ladder.py::test_a_condition_that_cannot_be_read_is_no_proof_of_health",
+            "test_high_task_queue_depth.py::test_an_unknown_trigger_is_acted_on_by_nobody",
+        ),
+    ),
+    Rule(
         "a healthy system is left alone",
-        _instead(climb, "if not isinstance(decision.triage, Act) and not case.changed:", "if False:"),
+        _instead(climb, "if isinstance(decision.triage, Healthy | HandOver) and not case.changed:", "if False:"),
         (
             "test_ladder.py::test_a_healthy_system_is_left_alone",
             "test_ladder.py::test_a_system_that_became_healthy_meanwhile_is_left_alone_although_somebody_said_yes",

@@ -12,7 +12,7 @@ from tasks.decide import Earlier, weigh
 from tasks.ledger.records import ClaimRecord, ClaimState
 from tasks.model.change import Change, Effect
 from tasks.model.claim import Bound, Claim, Levels
-from tasks.model.decision import Verdict
+from tasks.model.decision import Blind, No, Verdict
 from tasks.model.evidence import Unknown
 from tasks.model.outcome import Severity
 from tasks.model.target import Target
@@ -79,8 +79,10 @@ def rollouts(changes: Sequence[Change]) -> int:
 
 
 def on(runbook: AnyRunbook, seen: Any, option: str, **settings: Any) -> Verdict:
-    """The verdict on one option, as the ladder gets it, whatever the triage says."""
+    """The verdict on one option, as the ladder gets it: where the triage is blind, none applies."""
     decision = weigh(runbook, seen, bus(**settings), Earlier())
+    if isinstance(decision.triage, Blind):
+        return No(decision.because, blind=True)
     return next(weighed.verdict for weighed in decision.weighed if weighed.option == option)
 
 

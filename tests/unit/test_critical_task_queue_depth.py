@@ -17,7 +17,7 @@ from tasks.claims import Claiming
 from tasks.decide import Earlier, weigh
 from tasks.model.change import Effect
 from tasks.model.claim import Bound
-from tasks.model.decision import Act, GiveBack, HandOver, Healthy, Keep, No, Triage, Verdict, Yes
+from tasks.model.decision import Act, Blind, GiveBack, HandOver, Healthy, Keep, No, Triage, Verdict, Yes
 from tasks.model.evidence import Unknown
 from tasks.model.target import Target
 from tasks.systems.kubernetes.config import Restart
@@ -155,13 +155,13 @@ def test_the_bundle_says_why_each_part_is_or_is_not_in_it() -> None:
 
 def test_an_unreadable_queue_means_no_change() -> None:
     verdict: Verdict = on(RUNBOOK, found(queue=GONE), "act at once")
-    assert verdict == No("cannot tell: cannot be read", blind=True)
+    assert verdict == No("cannot tell whether there is anything to do: cannot be read", blind=True)
 
 
 def test_nothing_readable_means_no_change() -> None:
     blind = Found(GONE, GONE, GONE, GONE, GONE, dict.fromkeys(SOURCES, GONE))
     decision = weigh(RUNBOOK, blind, bus(), Earlier())
-    assert isinstance(decision.triage, Act)
+    assert isinstance(decision.triage, Blind)
     assert decision.first is None
 
 

@@ -24,7 +24,7 @@ from tasks.claims import Claiming
 from tasks.decide import Earlier, weigh
 from tasks.model.change import Effect
 from tasks.model.claim import Bound, Claim
-from tasks.model.decision import Act, Decision, HandOver, Healthy, No, Triage, Verdict, Wait, Yes
+from tasks.model.decision import Act, Blind, Decision, HandOver, Healthy, No, Triage, Verdict, Wait, Yes
 from tasks.model.evidence import UnknownReading
 from tasks.model.target import Target
 from tasks.systems.kubernetes.config import Restart
@@ -321,28 +321,34 @@ def test_a_tried_option_says_what_came_of_it() -> None:
     assert decision.weighed[0].verdict == No("tried already: 2 → 5")
 
 
-def test_an_unknown_trigger_goes_on_to_the_options() -> None:
+def test_an_unknown_trigger_is_acted_on_by_nobody() -> None:
+    """The options' own readings say what is possible, not that it is needed."""
     decision = weighed(found(queue=GONE))
-    assert isinstance(decision.triage, Act)
-    assert "cannot tell whether there is anything to do: cannot be read" in decision.triage.because
+    assert decision == Decision(Blind("cannot tell whether there is anything to do: cannot be read"), ())
+    assert decision.first is None
 
 
 def test_nothing_readable_means_no_change() -> None:
     decision = weighed(Found(*[GONE] * 9))
     assert decision.first is None
-    assert all("cannot tell" in w.verdict.because for w in decision.weighed)
+    assert decision.blind
 
 
-@pytest.mark.parametrize("runbook", ["critical_task_queue_depth", "redis_connection_loss"])
-def test_handed_over_only_to_what_is_deployed(runbook: str) -> None:
-    seen = found(queue=queue(951)) if runbook.startswith("critical") else found(queue=GONE, redis=GONE)
+MISSING = [
+    ("critical_task_queue_depth", found(queue=queue(951)), Act, 3),  # it is graver, and this runbook may help
+    ("redis_connection_loss", found(queue=GONE, redis=GONE), Blind, 0),  # the cause is not this runbook's
+]
+
+
+@pytest.mark.parametrize(("runbook", "seen", "kind", "options"), MISSING, ids=[row[0] for row in MISSING])
+def test_handed_over_only_to_what_is_deployed(runbook: str, seen: Found, kind: type[Triage], options: int) -> None:
     there = weighed(seen, deployed=frozenset({runbook, RUNBOOK.id}))
     assert isinstance(there.triage, HandOver)
     assert there.weighed == ()
     missing = weighed(seen, deployed=frozenset({RUNBOOK.id}))
-    assert isinstance(missing.triage, Act)
-    assert f"{runbook} is not deployed here, so this runbook goes on" in missing.triage.because
-    assert len(missing.weighed) == 3
+    assert isinstance(missing.triage, kind)
+    assert f"{runbook} is not deployed here" in missing.triage.because
+    assert len(missing.weighed) == options
 
 
 def test_a_healthy_platform_weighs_no_option() -> None:

@@ -13,7 +13,7 @@ from tasks import approval, ladder
 from tasks.ladder import REPLANS, Ending, climb
 from tasks.ledger import Answer, Approval, ClaimState
 from tasks.mitigate import Attempt
-from tasks.model.decision import Act, HandOver, No, Step, Triage, Verdict, Wait, Weighed, Yes
+from tasks.model.decision import Act, Blind, Decision, HandOver, No, Step, Triage, Verdict, Wait, Weighed, Yes
 from tasks.model.evidence import UnknownReading
 from tasks.model.outcome import Outcome, Severity, Trust
 from tasks.model.refusal import Refusal, Refused
@@ -182,12 +182,14 @@ def test_a_healthy_system_is_left_alone(way: Climb) -> None:
 
 
 def test_a_condition_that_cannot_be_read_is_no_proof_of_health(way: Climb) -> None:
-    way.checks = [CLEARED]
+    way.opens = False
     platform = way.platform()
     platform.answers.value = PermissionError("may not be read")
     case = inline_case(way.environment, platform=platform)
-    assert way.go_on(case).outcome is Outcome.RECOVERED
-    assert case.decisions[0].triage == Act("cannot tell whether there is anything to do: may not be read", blind=True)
+    assert way.go_on(case).outcome is Outcome.NOT_RECOVERED
+    blind = Decision(Blind("cannot tell whether there is anything to do: may not be read"), ())
+    assert case.decisions == [blind, blind], "it is looked at twice"
+    assert case.ledger.changes.of_run("run-1") == []
 
 
 def unreadable(times: int) -> Option[Found, Standin]:

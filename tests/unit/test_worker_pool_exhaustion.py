@@ -25,7 +25,7 @@ from flows.message_bus.worker_pool_exhaustion import (
 from tasks.claims import Claiming
 from tasks.decide import Earlier, weigh
 from tasks.model.change import Effect, Once
-from tasks.model.decision import Act, Decision, GiveBack, HandOver, Healthy, Keep, No, Triage, Verdict, Wait, Yes
+from tasks.model.decision import Act, Blind, Decision, GiveBack, HandOver, Healthy, Keep, No, Triage, Verdict, Wait, Yes
 from tasks.model.target import Target
 from tasks.systems.kubernetes.config import Restart
 from tasks.systems.metrics import Gauge, While
@@ -115,10 +115,10 @@ def test_triage(seen: dict[str, Any], kind: type[Triage], because: str) -> None:
 
 
 @pytest.mark.parametrize("blind", ["queue", "pool"])
-def test_an_unknown_trigger_goes_on_to_the_options(blind: str) -> None:
+def test_an_unknown_trigger_is_acted_on_by_nobody(blind: str) -> None:
     decision = weighed(found(**{blind: GONE}))
-    assert isinstance(decision.triage, Act)
-    assert "cannot tell whether there is anything to do: cannot be read" in decision.triage.because
+    assert decision == Decision(Blind("cannot tell whether there is anything to do: cannot be read"), ())
+    assert decision.first is None
 
 
 def test_a_dead_redis_is_the_cause() -> None:
@@ -144,7 +144,7 @@ SCALE_UP: list[tuple[dict[str, Any], type[Verdict], str]] = [
     ({"running": running(task("a", None))}, Yes, "no task is stuck"),
     ({"dependencies": graph([["p", "q"]], p="q", q="p")}, No, "tasks wait for each other in a circle: p -> q"),
     ({"queue": queue(87, completed=0)}, No, "no task completes: more workers would wait for the same"),
-    ({"queue": GONE}, No, "cannot tell: cannot be read"),
+    ({"queue": GONE}, No, "cannot tell whether there is anything to do: cannot be read"),
     ({"replicas": pods(5), "pool": pool(15)}, No, "5 replicas run already, at least 5 were wanted; every pod has 15"),
     ({"replicas": pods(9), "pool": pool(20)}, No, "9 replicas run already"),
     ({"replicas": pods(5), "load": GONE}, No, "whether pools may grow cannot be told: cannot be read"),
@@ -157,7 +157,7 @@ SCALE_UP: list[tuple[dict[str, Any], type[Verdict], str]] = [
     ({"replicas": GONE, "load": GONE}, No, "how many pods there are cannot be told"),
     ({"running": GONE}, No, "cannot tell: cannot be read"),
     ({"dependencies": GONE}, No, "cannot tell: cannot be read"),
-    ({"pool": GONE}, No, "cannot tell: cannot be read"),
+    ({"pool": GONE}, No, "cannot tell whether there is anything to do: cannot be read"),
     ({"pool": pool(0, 0, 0)}, No, "cannot tell: there are no workers"),
 ]
 
@@ -228,7 +228,8 @@ CANCEL: list[tuple[dict[str, Any], type[Verdict], str]] = [
     ({"running": STUCK, "dependencies": graph(a="young", b="young")}, No, "none chosen; not b"),
     ({"running": GONE}, No, "cannot tell"),
     ({"dependencies": GONE, "running": STUCK}, No, "cannot tell"),
-    ({"pool": GONE, "load": GONE, "replicas": GONE, "redis": GONE, "running": STUCK}, Yes, "chosen: b"),
+    ({"load": GONE, "replicas": GONE, "redis": GONE, "running": STUCK}, Yes, "chosen: b"),
+    ({"pool": GONE, "running": STUCK}, No, "cannot tell"),
     ({"queue": queue(87, completed=0), "running": STUCK}, No, "no task completes, not even the 1 that began later"),
     ({"queue": queue(87, completed=0), "running": running(task("a", 400), task("b", 900))}, Yes, "chosen: b"),
     ({"queue": GONE, "running": STUCK}, No, "cannot tell"),
@@ -327,7 +328,7 @@ LADDER: list[tuple[str, Found, set[str], int, str | None]] = [
 )
 def test_ladder(seen: Found, tried: set[str], made: int, option: str | None) -> None:
     decision = weighed(seen, Earlier(dict.fromkeys(tried, "no effect"), made={CANCELLING: made, UP: 9, RESTARTING: 9}))
-    assert [w.option for w in decision.weighed] == ORDER
+    assert [w.option for w in decision.weighed] == ([] if isinstance(decision.triage, Blind) else ORDER)
     assert (decision.first.option if decision.first else None) == option
 
 
