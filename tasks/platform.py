@@ -14,7 +14,7 @@ from tasks.limits import Allowed, Limits
 from tasks.model.change import Change
 from tasks.model.knob import Knob
 from tasks.model.outcome import Trust
-from tasks.model.site import Address
+from tasks.model.site import Address, SideEffect
 from tasks.model.target import Target
 from tasks.systems.alertmanager import Alertmanager
 from tasks.systems.exposition import Endpoints
@@ -203,6 +203,10 @@ class Platform(Block):
         """By runbook, the numbers that the document's options want to reach, by what is counted: see `ceilings`."""
         return {}
 
+    def side_effects(self) -> tuple[SideEffect, ...]:
+        """The alerts that say no more than what claims of ours bring about on purpose: held back while they do."""
+        return ()
+
     def contradictions(self) -> tuple[str, ...]:
         """Settings of this site that do not go together, a sentence each."""
         return ()
@@ -225,7 +229,7 @@ class Platform(Block):
 
     def address(self, site: str) -> Address:
         """What has to be known of this site, by the name that it is saved under, to bring alerts to it."""
-        return Address(site, self.slug(), dict(self.alert_labels))
+        return Address(site, self.slug(), dict(self.alert_labels), self.side_effects())
 
 
 def _plain(secret: SecretStr | None) -> str | None:

@@ -1,4 +1,4 @@
-"""`runbooks alerts`: the alerts that arrived and that nobody answers to."""
+"""`runbooks alerts`: the alerts that arrived and that have no incident."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ def alerts(
     forget: Annotated[bool, Parameter(help="Take those that are shown off the list.", negative=())] = False,
     json: Json = False,
 ) -> int:
-    """List the alerts that no runbook or no site knows. They are kept, so that nothing is lost in silence.
+    """List the alerts that no runbook or no site knows, and those that are held back because they are our own doing.
 
-    One that a site answers to later, because its block was saved or changed, is taken up then by itself.
+    They are kept, so that nothing is lost in silence. One that a site answers to later, because its block was saved or
+    changed, is taken up then by itself; so is one that is still on when what explained it was given back.
     """
     with our_ledger() as ledger:
         strays = ledger.strays.all()
-        if forget:
+        if forget:  # not what is held back: it would be lost
+            strays = [stray for stray in strays if stray.explained_by is None or stray.resolved_at]
             ledger.strays.forget([stray.key for stray in strays])
     if json:
         print_json({"alerts": strays, "forgotten": forget})

@@ -120,11 +120,15 @@ def status(run: str | None = None, *, json: Json = False) -> int:
                 )
             return _print_report(record, json=json)
         incidents, runs, pauses = ledger.incidents.latest(), ledger.runs.latest(), ledger.pauses.all()
+        held_back = [stray for stray in ledger.strays.firing() if stray.explained_by is not None]
     if json:
-        print_json({"incidents": incidents, "runs": [_summary(record) for record in runs], "paused": pauses})
+        shown = {"incidents": incidents, "runs": [_summary(record) for record in runs]}
+        print_json({**shown, "paused": pauses, "held_back": held_back})
         return Exit.FINE
     for pause in pauses:
         out.print(f"PAUSED: {pause.site or 'everywhere'}, by {pause.by}: {pause.reason}\n", markup=False)
+    for stray in held_back:
+        out.print(f"{stray.alert} is {stray.why}\n", markup=False)
     print_table(
         ("incident", "alert", "site", "raised by", "since (UTC)", "state"),
         [

@@ -1,4 +1,5 @@
-"""What becomes of alerts: an incident is opened, folded into an open one, or closed; nothing is dropped."""
+"""What becomes of alerts: an incident is opened, folded into an open one, or closed; or it is held back, because it is
+our own doing. Nothing is dropped."""
 
 from __future__ import annotations
 
@@ -11,8 +12,9 @@ from pydantic import BaseModel, ConfigDict
 
 from deployments.intake.webhook import Alert
 from deployments.rules import WATCHDOG
+from tasks.explained import Ringing, explaining, why_held_back
 from tasks.incidents import new_incident
-from tasks.ledger import Ledger, Received, Stray
+from tasks.ledger import ClaimRecord, Ledger, Received, Stray
 from tasks.ledger.incidents import Firing, Over
 from tasks.ledger.strays import stray_key
 from tasks.model.incident import Incident, Raiser
@@ -36,6 +38,7 @@ class Fate(StrEnum):
     ALIVE = "a sign of life of the alerting"
     NO_RUNBOOK = "no runbook answers to this alert"
     NO_SITE = "no site answers to these labels"
+    HELD_BACK = "held back: a claim of ours explains it"
 
 
 STRAYS = (Fate.NO_RUNBOOK, Fate.NO_SITE)
@@ -80,17 +83,40 @@ def handle(
             answers[turn] = _hear(ledger, addresses, alert, now)
             continue
         placed = place(by_alert, alert, addresses)
-        if isinstance(placed, Fate):
+        site, claim = hold_back(ledger, addresses, alert, placed, now)
+        if claim is not None:
+            answers[turn] = Handled(alert=alert.name, fate=Fate.HELD_BACK, site=site)
+            strays.append(_stray(alert, why_held_back(claim), now, claim.id))
+        elif isinstance(placed, Fate):
             answers[turn] = Handled(alert=alert.name, fate=placed)
-            strays.append(_stray(alert, placed, now))
+            strays.append(_stray(alert, placed.value, now))
         else:
             reports[turn] = _report(alert, *placed, now)
+            if site and alert.status == "resolved":
+                strays.append(_stray(alert, "", now))  # it may have been held back
     received = ledger.incidents.receive(list(reports.values())) if reports else []
     for turn, came in zip(reports, received, strict=True):
         answers[turn] = _answer(alerts[turn].name, reports[turn], came)
     if strays:
         ledger.strays.note(_together(strays))
     return [answers[turn] for turn in range(len(alerts))]
+
+
+def hold_back(
+    ledger: Ledger,
+    addresses: Sequence[Address],
+    alert: Alert,
+    placed: tuple[AnyRunbook, Address] | Fate,
+    now: datetime,
+) -> tuple[str | None, ClaimRecord | None]:
+    """The site where an alert may be our own doing, and the claim that explains it, if one does."""
+    concerned = [placed[1]] if not isinstance(placed, Fate) else [a for a in addresses if a.answers_to(alert.labels)]
+    ringing = Ringing(alert.name, alert.labels, min(alert.startsAt, now))
+    for site in concerned:
+        if not any(effect.alert == alert.name for effect in site.side_effects):
+            continue  # without asking the ledger: nearly all alerts are of this kind
+        return site.site, None if alert.status == "resolved" else explaining(ledger, site, ringing)
+    return None, None
 
 
 def _together(strays: Sequence[Stray]) -> list[Stray]:
@@ -146,23 +172,26 @@ def _hear(ledger: Ledger, addresses: Sequence[Address], alert: Alert, now: datet
     return Handled(alert=alert.name, fate=Fate.ALIVE, site=", ".join(sites) or None)
 
 
-def _stray(alert: Alert, why: Fate, now: datetime) -> Stray:
+def _stray(alert: Alert, why: str, now: datetime, explained_by: int | None = None) -> Stray:
     return Stray(
         key=stray_key(alert.labels),
         alert=alert.name,
-        why=why.value,
+        why=why,
         summary=alert.summary[:LONGEST],
         labels={key: redact(value) for key, value in alert.labels.items()},
         started_at=min(alert.startsAt, now),
         first_at=now,
         last_at=now,
         resolved_at=now if alert.status == "resolved" else None,
+        explained_by=explained_by,
     )
 
 
 def adopt(ledger: Ledger, by_alert: ByAlert, addresses: Sequence[Address], now: datetime) -> list[Handled]:
-    """Takes the strays in that somebody answers to by now, because a site or a runbook was added; says which."""
+    """Takes the strays in that somebody answers to by now, because a site or a runbook was added, or because the claim
+    that held them back explains them no more; says which."""
     known: list[tuple[str, Alert]] = []
+    nobodys: list[Stray] = []
     for stray in ledger.strays.firing():
         alert = Alert(
             status="firing",
@@ -170,10 +199,18 @@ def adopt(ledger: Ledger, by_alert: ByAlert, addresses: Sequence[Address], now: 
             annotations={"summary": stray.summary},
             startsAt=stray.started_at,
         )
-        if now - stray.last_at < STILL_ON and not isinstance(place(by_alert, alert, addresses), Fate):
-            known.append((stray.key, alert))
+        placed = place(by_alert, alert, addresses)
+        if hold_back(ledger, addresses, alert, placed, now)[1] is not None:
+            continue
+        if not isinstance(placed, Fate):
+            if now - stray.last_at < STILL_ON:
+                known.append((stray.key, alert))
+        elif stray.explained_by is not None:
+            nobodys.append(replace(stray, why=placed.value, explained_by=None, times=0))
+    if nobodys:
+        ledger.strays.note(nobodys)
     if not known:
         return []
     handled = handle(ledger, by_alert, addresses, [alert for _, alert in known], now)
-    ledger.strays.forget([key for key, _ in known])
+    ledger.strays.forget([key for (key, _), came in zip(known, handled, strict=True) if came.incident])
     return handled

@@ -53,8 +53,8 @@ class Intake:
             ledger,
             runbooks,
             lambda: self.book.sites,
-            with_people=[self._look_at_ourselves],
-            with_prefect=[self.belonging.look, self.book.refresh, self._adopt],
+            with_people=[self._look_at_ourselves, self._adopt],
+            with_prefect=[self.belonging.look, self.book.refresh],
             unclaimed_for=timedelta(seconds=settings.unclaimed_seconds),
         )
         self.health = Health(ledger, self.belonging, self.book, self.desk, self.announcer, self.watch)
@@ -80,7 +80,8 @@ class Intake:
         return handled
 
     def _adopt(self) -> None:
-        """Strays that a site answers to by now, because it was saved after they arrived."""
+        """Strays that a site answers to by now, because it was saved after they arrived, and those whose explanation is
+        gone."""
         self._tell(adopt(self._ledger, self._by_alert, self.book.addresses, datetime.now(UTC)))
 
     def _tell(self, handled: Sequence[Handled]) -> None:

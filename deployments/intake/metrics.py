@@ -82,6 +82,9 @@ def _families(found: Figures) -> Iterator[Metric]:
     yield _counted("runbooks_claims_open", "Numbers that are still changed", ("runbook", "overdue"), found.claims)
     yield _counted("runbooks_approvals_waiting", "Plans that wait for a person", ("runbook",), found.approvals)
     yield GaugeMetricFamily("runbooks_strays", "Alerts that no runbook or no site knows", value=found.strays)
+    yield GaugeMetricFamily(
+        "runbooks_held_back", "Alerts that are on and held back: our own claims explain them", value=found.held_back
+    )
     # Gauges: what the ledger holds shrinks when it is pruned, which a counter must not.
     yield _counted("runbooks_ledger_runs", "Runs that ended, by outcome", ("runbook", "outcome"), found.runs)
     yield _counted("runbooks_ledger_changes", "Changes, by how far they got", ("state",), found.changes)

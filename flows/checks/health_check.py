@@ -17,6 +17,7 @@ from prefect.states import Completed, Failed
 
 from flows.catalogue import PLATFORMS, RUNBOOKS
 from flows.parameters import shown
+from tasks.explained import Ringing, explaining, why_held_back
 from tasks.incidents import new_incident, raise_incident
 from tasks.installation import NO_LEDGER, WrongLedger, our_ledger
 from tasks.ledger import Ledger, LedgerUnavailable
@@ -95,6 +96,9 @@ def look_at(ledger: Ledger, runbook: AnyRunbook, site: Site, now: datetime) -> C
         return look_at(ledger, runbook, site, datetime.now(UTC))
     if left > timedelta(0):
         return Check(runbook.id, site.name, True, f"{trigger.text}: {shown_value}, for {now - since} of {trigger.hold}")
+    claim = explaining(ledger, site.platform.address(site.name), Ringing(runbook.alert, {}, since))
+    if claim is not None:
+        return Check(runbook.id, site.name, True, f"{trigger.text}: {shown_value}; {why_held_back(claim)}")
     incident, new = raise_incident(
         ledger,
         new_incident(

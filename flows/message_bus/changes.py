@@ -30,7 +30,13 @@ def replicas(
 def pause(bus: MessageBus, deployment: str, restore: str) -> Change:
     """No pods of an event source: the one number that an autoscaler does not undo (D002), so none is looked for."""
     knob = DeploymentReplicas(bus.cluster(), deployment, quiet=True)
-    return Claiming(knob, Claim(Bound.AT_MOST, 0), restore, asks=f"events of {deployment} are delayed")
+    return Claiming(knob, Claim(Bound.AT_MOST, 0), silent(bus, restore), asks=f"events of {deployment} are delayed")
+
+
+def silent(bus: MessageBus, restore: str) -> str:
+    """When an event source comes back, and which alerts are held back until then."""
+    alerts = bus.paused_sources.alerts
+    return f"{restore}; alerts held back until then: {', '.join(alerts)}" if alerts else restore
 
 
 def pool_size(bus: MessageBus, size: probes.PoolSize | Unknown, claim: Claim, restore: str) -> Step:

@@ -157,7 +157,7 @@ def rate_limit_ingestion(found: Found, bus: MessageBus) -> Verdict:
                     found.publishers,
                     bus.publishers,
                     Claim(Bound.AT_MOST, numbers.publishers),
-                    restoring.when(bus.high_task_queue_depth.restore_below),
+                    changes.silent(bus, restoring.when(numbers.restore_below)),
                     asks="events of the paused publishers are delayed",
                 ),
             ),

@@ -10,6 +10,20 @@ from datetime import timedelta
 from pydantic import BaseModel, ConfigDict, Field
 
 
+class PausedSources(BaseModel):
+    """What the site's own alerts say while a runbook has paused or reduced an event source."""
+
+    model_config = ConfigDict(frozen=True)
+
+    alerts: tuple[str, ...] = Field(
+        (),
+        title="Alerts that say only that an event source is silent or slow",
+        description="By name. Held back while a runbook has paused or reduced the source, and shown as such.",
+    )
+    label: str = Field("deployment", min_length=1, title="Label by which such an alert names the source")
+    fade_minutes: float = Field(10, ge=0, title="Such an alert is over after the source is back within (minutes)")
+
+
 class HighTaskQueueDepth(BaseModel):
     """Numbers of "High Task Queue Depth"."""
 

@@ -11,9 +11,16 @@ from datetime import UTC, datetime
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from flows.message_bus import numbers
-from flows.message_bus.numbers import CriticalTaskQueueDepth, HighTaskQueueDepth, WorkerPoolExhaustion
+from flows.message_bus.numbers import (
+    CriticalTaskQueueDepth,
+    HighTaskQueueDepth,
+    PausedSources,
+    WorkerPoolExhaustion,
+)
 from tasks.model.change import Change
+from tasks.model.claim import Bound
 from tasks.model.knob import Knob
+from tasks.model.site import SideEffect
 from tasks.model.target import Target
 from tasks.platform import Platform
 from tasks.systems.exposition import Endpoints
@@ -104,6 +111,10 @@ class MessageBus(Platform):
         default_factory=lambda: WorkerPoolExhaustion.model_validate({}), title="Worker pool exhaustion"
     )
 
+    paused_sources: PausedSources = Field(
+        default_factory=lambda: PausedSources.model_validate({}), title="Paused event sources"
+    )
+
     @property
     def pausable(self) -> tuple[str, ...]:
         """The event sources that the document pauses. (The audit publisher is not one of them: D058.)"""
@@ -183,6 +194,14 @@ class MessageBus(Platform):
             runbook: {scaling.REPLICAS: goal.replicas, WORKERS: goal.workers_per_pod}
             for runbook, goal in wanted.items()
         }
+
+    def side_effects(self) -> tuple[SideEffect, ...]:
+        says = self.paused_sources
+        fields = (scaling.REPLICAS, scaling.BOUNDS)
+        return tuple(
+            SideEffect(alert, self.pausable, fields, Bound.AT_MOST, says.label, 60 * says.fade_minutes)
+            for alert in says.alerts
+        )
 
     def contradictions(self) -> tuple[str, ...]:
         found = numbers.contradictions(

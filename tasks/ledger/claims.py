@@ -212,6 +212,10 @@ class Claims:
         tx.execute(writes.delete().where(writes.c.holding.in_(empty)))
         tx.execute(holdings.update().where(holdings.c.id.in_(empty), _open).values(closed_at=now))
 
+    def in_force_since(self, site: str, since: datetime) -> list[ClaimRecord]:
+        """The claims at a site that are in force, or were until after `since`, whatever became of them."""
+        return self._claims(holdings.c.site == site, sa.or_(_in_force, claims.c.ended_at > since))
+
     # ---- the calls to people ----
 
     def overdue(self) -> list[ClaimRecord]:

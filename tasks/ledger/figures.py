@@ -23,6 +23,7 @@ class Figures:
     claims: Counts  # runbook, overdue: yes, no
     approvals: Counts  # runbook
     strays: int
+    held_back: int
     runs: Counts  # runbook, outcome
     changes: Counts  # state
     refusals: Counts  # reason
@@ -51,12 +52,17 @@ def figures(ledger: Ledger) -> Figures:
             oldest_unclaimed_seconds=(moment - oldest).total_seconds() if oldest else 0.0,
             claims=_count(tx, claims.c.ended_at.is_(None), claims.c.runbook, overdue),
             approvals=_count(tx, approvals.c.answer == Answer.ASKED.value, approvals.c.runbook),
-            strays=tx.execute(sa.select(sa.func.count()).select_from(strays)).scalar_one(),
+            strays=_number(tx, strays.c.explained_by.is_(None)),
+            held_back=_number(tx, strays.c.explained_by.is_not(None), strays.c.resolved_at.is_(None)),
             runs=_count(tx, runs.c.ended_at.is_not(None), runs.c.runbook, outcome),
             changes=_count(tx, sa.true(), changes.c.state),
             refusals=_reasons(tx),
             pages=_count(tx, sa.true(), pages.c.kind, sa.case((pages.c.error == "", "yes"), else_="no")),
         )
+
+
+def _number(tx: sa.Connection, *which: sa.ColumnElement[bool]) -> int:
+    return tx.execute(sa.select(sa.func.count()).select_from(strays).where(*which)).scalar_one()
 
 
 def _count(tx: sa.Connection, which: sa.ColumnElement[bool], *by: sa.ColumnElement[Any]) -> Counts:

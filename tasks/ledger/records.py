@@ -238,7 +238,8 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """An alert that no runbook or no site knows. `why` says which, `times` how often it was heard of."""
+    """An alert that has no incident: no runbook or no site knows it, or it is held back because the claim with the
+    number `explained_by` explains it. `why` says which, `times` how often it was heard of."""
 
     key: str
     alert: str
@@ -250,6 +251,7 @@ class Stray:
     last_at: datetime
     times: int = 1
     resolved_at: datetime | None = None
+    explained_by: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from tasks.ledger.database import Database, LedgerUnavailable
 from tasks.ledger.tables import meta, metadata
 
-VERSION = "0002"
+VERSION = "0003"
 """The newest migration that the code knows. Numbers, so that newer and older are told apart."""
 
 _TABLE = "ledger_version"

@@ -1,4 +1,7 @@
-"""Strays: alerts that no runbook or no site knows. They are kept and listed: an alert is never dropped in silence."""
+"""Strays: alerts without an incident, because no runbook or no site knows them, or a claim of ours explains them.
+
+They are kept and listed: an alert is never dropped in silence.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +31,8 @@ class Strays:
         self._database = database
 
     def note(self, found: Iterable[Stray]) -> None:
-        """Keeps alerts that nobody knows; a repeat is counted. Of those that were never seen firing none is kept that
-        is over."""
+        """Keeps alerts that have no incident; a repeat is counted. Of those that were never seen firing none is kept
+        that is over."""
         with self._database.writing() as tx:
             for stray in sorted(found, key=lambda one: one.key):
                 again = {
@@ -37,7 +40,7 @@ class Strays:
                     "times": strays.c.times + stray.times,
                     "resolved_at": stray.resolved_at,
                 }
-                again |= {"why": stray.why, "summary": stray.summary}
+                again |= {"why": stray.why, "summary": stray.summary, "explained_by": stray.explained_by}
                 if stray.resolved_at is not None:
                     over = {"resolved_at": stray.resolved_at, "last_at": stray.last_at}
                     tx.execute(strays.update().where(strays.c.key == stray.key).values(over))

@@ -227,7 +227,7 @@ page_turns = sa.Table(
     sa.Column("level", sa.Integer, primary_key=True, autoincrement=False),
     moment("taken_at"),
 )
-# Alerts that no runbook or no site knows.
+# Alerts that no runbook or no site knows, and those that a claim of ours explains.
 strays = sa.Table(
     "stray",
     metadata,
@@ -241,6 +241,7 @@ strays = sa.Table(
     moment("last_at", index=True),
     sa.Column("times", sa.Integer, nullable=False),
     sa.Column("resolved_at", Utc),
+    sa.Column("explained_by", sa.Integer),
 )
 # The sites as the intake knew them last. `heard_at` and `heard_before` are the last two signs of life of a site's
 # alerting.
@@ -252,4 +253,5 @@ sites = sa.Table(
     sa.Column("labels", sa.JSON, nullable=False),
     sa.Column("heard_at", Utc),
     sa.Column("heard_before", Utc),
+    sa.Column("side_effects", sa.JSON(none_as_null=True)),
 )

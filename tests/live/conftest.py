@@ -80,10 +80,10 @@ class World:
     def break_(self, fault: str, form: Form) -> None:
         self.ground.break_(fault, form)
 
-    def force_alert(self, alert: str, severity: str) -> None:
+    def force_alert(self, alert: str, severity: str, **labels: str) -> None:
         """Raises an alert at Alertmanager while nothing is wrong. The next test ends it."""
         # An alert of its own: for a quarter of an hour Prometheus goes on to say of a real one that it is resolved.
-        forced = {"labels": {"alertname": alert, "severity": severity, "site": SITE, "forced": "yes"}}
+        forced = {"labels": {"alertname": alert, "severity": severity, "site": SITE, "forced": "yes", **labels}}
         self._forced.append(forced)
         self._post_alert(forced)
 

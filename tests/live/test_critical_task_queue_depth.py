@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from deployments.practice import PACE
+from flows.message_bus.numbers import PausedSources
 from lab.model import Form
 from tasks.ledger import Approval
 from tasks.model.outcome import Outcome
@@ -17,6 +18,7 @@ from tests.waiting import wait_for
 pytestmark = [pytest.mark.live, pytest.mark.timeout(500)]
 
 FAULT, RUNBOOK, ALERT = "queue-critical", "critical_task_queue_depth", "CriticalTaskQueueDepth"
+SILENT = "EventSourceSilent"  # an alert of the site's own, which no runbook answers to
 
 
 def asked(world: World) -> Approval:
@@ -26,6 +28,12 @@ def asked(world: World) -> Approval:
         return next((a for a in world.ledger.approvals.waiting() if a.runbook == RUNBOOK), None)
 
     return wait_for("a question", waiting, 150)
+
+
+def silences(world: World) -> dict[str, bool]:
+    """Which event sources are said to be silent, and whether that is held back."""
+    firing = world.ledger.strays.firing()
+    return {one.labels["deployment"]: one.explained_by is not None for one in firing if one.alert == SILENT}
 
 
 @pytest.mark.proves(RUNBOOK, "healthy")
@@ -60,8 +68,10 @@ def test_cured_by_the_steps_that_ask_nobody(healthy: World) -> None:
 @pytest.mark.prove
 def test_event_sources_are_paused_with_approval_and_come_back_step_by_step(healthy: World, commands: Commands) -> None:
     """A site that may not grow: only the pauses help, and they ask. Worker, intake and server die before they are given
-    back; the publishers return one pod at a time all the same."""
-    healthy.save_site(replica_ceiling=2, worker_ceiling=10)
+    back; the publishers return one pod at a time all the same. An alert that says that a paused one is silent is held
+    back meanwhile, and counts when it is still on afterwards."""
+    own = PausedSources(alerts=(SILENT,), label="deployment", fade_minutes=0.05)
+    healthy.save_site(replica_ceiling=2, worker_ceiling=10, paused_sources=own)
     began = datetime.now(UTC)
     healthy.break_(FAULT, Form.CURABLE_LATER)
     incident = healthy.incident(ALERT)
@@ -77,7 +87,13 @@ def test_event_sources_are_paused_with_approval_and_come_back_step_by_step(healt
     assert record.outcome is Outcome.RECOVERED, report.verdict
     paused = [(w.name, body(w)["spec"]) for w in healthy.writes(began) if w.subresource == "scale" and w.accepted]
     assert sorted(paused) == [("analytics-publisher", {"replicas": 0}), ("background-job-publisher", {"replicas": 0})]
-    assert len([line for line in report.still_changed if "at most 0" in line]) == 2
+    assert len([line for line in report.still_changed if f"held back until then: {SILENT}" in line]) == 2
+    healthy.force_alert(SILENT, "warning", deployment="analytics-publisher")
+    healthy.force_alert(SILENT, "warning", deployment="orchestration")
+    wait_for("both alerts", lambda: len(silences(healthy)) == 2, 30)
+    assert silences(healthy) == {"analytics-publisher": True, "orchestration": False}
+    (shown,) = commands.answer("status")["held_back"]
+    assert f"on behalf of {RUNBOOK} (run {run[:8]})" in shown["why"]
 
     for name in ("worker", "intake", "prefect-server"):
         healthy.stack.kill(name)
@@ -90,6 +106,8 @@ def test_event_sources_are_paused_with_approval_and_come_back_step_by_step(healt
     for name in ("analytics-publisher", "background-job-publisher"):
         back = [body(w)["spec"]["replicas"] for w in healthy.writes(calm) if w.name == name and w.accepted]
         assert back == [1, 2], "gradually, to the number that was recorded"
+    wait_for("the alert to count", lambda: not any(silences(healthy).values()), 30)
+    assert commands.answer("status")["held_back"] == []
 
 
 @pytest.mark.proves(RUNBOOK, "incurable")

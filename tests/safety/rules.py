@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
+from deployments.intake.handle import adopt
 from tasks import aftermath, cancellation, mitigate, respond, restore
 from tasks.approval import suspend
 from tasks.case import Case
 from tasks.decide import triaged
 from tasks.escalate import tell
+from tasks.explained import explains
 from tasks.facts import LiveFacts
 from tasks.giving_back import undo
 from tasks.guards import GUARDS, Guard
@@ -283,6 +285,25 @@ RULES: tuple[Rule, ...] = (
             "test_ladder.py::test_a_healthy_system_is_left_alone",
             "test_ladder.py::test_a_system_that_became_healthy_meanwhile_is_left_alone_although_somebody_said_yes",
         ),
+    ),
+    # -- what is our own doing --
+    Rule(
+        "what was on before a claim was made is not explained by it",
+        _instead(explains, "and ringing.since >= claim.made_at", ""),
+        ("test_explained.py::test_what_a_claim_explains",),
+    ),
+    Rule(
+        "an overdue claim explains nothing any more",
+        _instead(explains, "holds = now < claim.due_at", "holds = True"),
+        (
+            "test_explained.py::test_what_a_claim_explains",
+            "test_explained.py::test_it_counts_when_the_claim_is_overdue",
+        ),
+    ),
+    Rule(
+        "what is held back counts when nothing explains it any more",
+        _instead(adopt, "if hold_back(", "if stray.explained_by or hold_back("),
+        ("test_explained.py::test_it_counts_when_it_is_still_on_after_the_claim_was_given_back",),
     ),
     # -- giving back --
     Rule(

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from flows.message_bus import probes
 from flows.message_bus.critical_task_queue_depth import RUNBOOK, Found, Numbers, act_at_once, give_back, triage
-from flows.message_bus.numbers import CriticalTaskQueueDepth
+from flows.message_bus.numbers import CriticalTaskQueueDepth, PausedSources
 from tasks.claims import Claiming
 from tasks.decide import Earlier, weigh
 from tasks.model.change import Effect
 from tasks.model.claim import Bound
 from tasks.model.decision import Act, Blind, GiveBack, HandOver, Healthy, Keep, No, Triage, Verdict, Yes
 from tasks.model.evidence import Unknown
+from tasks.model.site import SideEffect
 from tasks.model.target import Target
 from tasks.systems.kubernetes.config import Restart
 from tests.unit.message_bus import (
@@ -211,6 +212,17 @@ def test_a_pause_bypasses_the_autoscaler_and_is_taken_back_gradually() -> None:
     assert pause.target == Target("deployment", "bus", ANALYTICS)
     assert pause.restore == "gradually, once fewer than 500 tasks wait"
     assert pause.effect is Effect.REVERSIBLE
+
+
+def test_while_a_source_is_paused_the_alerts_that_say_so_are_held_back() -> None:
+    site = bus(paused_sources=PausedSources(alerts=("Silent", "Slow"), label="source", fade_minutes=5))
+    verdict = act_at_once(found(pausable={ANALYTICS: pods(2)}), site)
+    assert isinstance(verdict, Yes)
+    (pause,) = [change for change in verdict.changes if change.target.name == ANALYTICS]
+    assert pause.restore == "gradually, once fewer than 500 tasks wait; alerts held back until then: Silent, Slow"
+    silent, slow = site.address("prod").side_effects
+    assert silent == SideEffect("Silent", site.pausable, ("replicas", "bounds"), Bound.AT_MOST, "source", 300)
+    assert (slow.alert, bus().address("prod").side_effects) == ("Slow", ())
 
 
 def test_a_site_names_its_sources_or_has_none() -> None:

@@ -19,12 +19,14 @@ from flows.checks.health_check import GAP, INTERVAL, Check, conclude, health_che
 from flows.incidents import restore as restoring
 from flows.incidents.restore import restore
 from tasks.installation import WrongLedger
-from tasks.ledger import Ledger
+from tasks.ledger import ClaimRecord, Ledger
+from tasks.model.claim import Bound, Claim
 from tasks.model.criterion import Limit
 from tasks.model.evidence import UnknownReading
 from tasks.model.incident import Incident, Raiser
 from tasks.runbook import AnyRunbook, Trigger
 from tasks.sites import Saved, Site, SiteBroken, SiteNotFound
+from tests.contract.ledger.places import PUBLISHER, intend, replicas
 from tests.unit.inline import incident
 from tests.unit.ledgers import fresh_ledger
 from tests.unit.standin import HIGH, QUESTION, Standin, standin
@@ -66,6 +68,22 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
 def test_a_limit_that_is_kept_is_fine(scene: Scene) -> None:
     assert scene.look(FEW, 0 * MINUTE) == Check(HIGH.id, "prod", False, "fine: 100 tasks")
     assert scene.open == []
+
+
+def test_what_a_claim_of_ours_explains_is_said_and_raises_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = at_most_none(scene.ledger)
+    monkeypatch.setattr(checks, "explaining", lambda ledger, site, ringing: claim)
+    *_, check = [scene.look(MANY, minute * MINUTE) for minute in range(6)]
+    assert check.broken
+    assert "900 tasks; held back: replicas of deployment bus/publisher is at most 0" in check.text
+    assert scene.open == []
+
+
+def at_most_none(ledger: Ledger) -> ClaimRecord:
+    ledger.claims.confirm(intend(ledger, replicas(2, 0, Claim(Bound.AT_MOST, 0), PUBLISHER)))
+    return ledger.claims.of_run("run-1")[0]
 
 
 def test_a_limit_has_to_be_broken_for_the_document_s_time(scene: Scene) -> None:

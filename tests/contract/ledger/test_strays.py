@@ -7,14 +7,15 @@ from datetime import timedelta
 
 import pytest
 
-from tasks.ledger import Answer, Approval, Ledger
+from tasks.ledger import Answer, Approval, ClaimState, Ledger
 from tasks.ledger import strays as strays_module
 from tasks.ledger.figures import figures
 from tasks.ledger.retention import prune
+from tasks.model.claim import Bound, Claim
 from tasks.model.escalation import NoticeKind
 from tasks.model.outcome import Outcome
-from tasks.model.site import Address
-from tests.contract.ledger.places import START, Place, at_least, incident, intend, replicas, run, stray
+from tasks.model.site import Address, SideEffect
+from tests.contract.ledger.places import PUBLISHER, START, Place, at_least, incident, intend, replicas, run, stray
 
 MINUTE = timedelta(minutes=1)
 
@@ -62,12 +63,25 @@ def test_the_directory_is_replaced_as_a_whole_and_keeps_what_was_heard(ledger: L
     ledger.directory.heard("prod", START)
     ledger.directory.heard("prod", START + MINUTE)
     ledger.directory.heard("nobody", START)
-    changed = Address("prod", "message-bus", {"namespace": "bus-2"})
+    effect = SideEffect("Silent", ("publisher",), ("replicas",), Bound.AT_MOST, "deployment", 600.0)
+    changed = Address("prod", "message-bus", {"namespace": "bus-2"}, (effect,))
     ledger.directory.keep([changed])
     (only,) = ledger.directory.all()
     assert (only.address, only.heard_before, only.heard_at) == (changed, START, START + MINUTE)
     ledger.directory.keep([])
     assert ledger.directory.all() == []
+
+
+def test_the_claims_in_force_since_then(ledger: Ledger) -> None:
+    before = ledger.now()
+    paused = replicas(2, 0, Claim(Bound.AT_MOST, 0), PUBLISHER)
+    ledger.claims.confirm(intend(ledger, replicas(2, 5, at_least(5)), run="run-1"))
+    ledger.claims.confirm(intend(ledger, paused, run="run-2"))
+    given_back = [one.id for one in ledger.claims.of_run("run-2")]
+    ledger.claims.end(given_back, ClaimState.RELEASED, "given back")
+    assert [one.run for one in ledger.claims.in_force_since("prod", before)] == ["run-1", "run-2"]
+    assert [one.run for one in ledger.claims.in_force_since("prod", ledger.now() + MINUTE)] == ["run-1"]
+    assert ledger.claims.in_force_since("stage", before) == []
 
 
 def test_figures(place: Place, ledger: Ledger) -> None:
@@ -89,14 +103,14 @@ def test_figures(place: Place, ledger: Ledger) -> None:
     ledger.runs.end("run-2", Outcome.RECOVERED, "fine", None)
     ledger.runs.begin(run("run-3"))
     ledger.runs.crashed("run-3")
-    ledger.strays.note([stray()])
+    ledger.strays.note([stray(), stray("Silent", explained_by=7)])
     found = figures(ledger)
     runbook = "high_task_queue_depth"
     assert found.incidents == {(runbook, "waiting"): 1, (runbook, "in hand"): 1, (runbook, "taken"): 1}
     assert 55 < found.oldest_unclaimed_seconds < 80
     assert found.claims == {(runbook, "yes"): 1}, "it was to be given back long ago"
     assert found.approvals == {(runbook,): 1}
-    assert found.strays == 1
+    assert (found.strays, found.held_back) == (1, 1)
     assert found.runs == {(runbook, "Recovered"): 1, (runbook, "Crashed"): 1}
     assert found.changes == {("intended",): 1}
     assert found.pages == {("response time running out", "yes"): 1, ("response time running out", "no"): 1}
