@@ -16,14 +16,12 @@ from kubernetes.client import ApiException
 
 from lab.ground import Ground
 from lab.model import Endpoints, Form, GroundError, Webhook
-from lab.servers import find_alertmanager, find_prometheus
+from tests.contract.servers import need
 from tests.lab.alerts import Alerts
 from tests.lab.person import Person
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.live
-
-installed = find_prometheus() is not None and find_alertmanager() is not None
 
 
 WORKLOADS = {"orchestration": 2, "event-publishers": 3, "analytics-publisher": 2, "background-job-publisher": 2}
@@ -142,10 +140,14 @@ def test_the_audit_log_tells_people_from_components(ground: Ground) -> None:
     assert any(record.by_component for record in ground.audit())
 
 
-observed = pytest.mark.skipif(not installed, reason="Prometheus and Alertmanager are not installed")
+@pytest.fixture
+def observed() -> None:
+    """Prometheus and Alertmanager are there; where they must be and are not, the test fails."""
+    need("prometheus", "prometheus")
+    need("prometheus-alertmanager", "prometheus-alertmanager", "alertmanager")
 
 
-@observed
+@pytest.mark.usefixtures("observed")
 def test_prometheus_sees_every_pod(ground: Ground) -> None:
     def query(expression: str) -> list[dict[str, dict[str, str]]]:
         url = f"{ground.endpoints().prometheus_url}/api/v1/query"
@@ -159,7 +161,7 @@ def test_prometheus_sees_every_pod(ground: Ground) -> None:
     assert series["pod"].startswith("orchestration-")
 
 
-@observed
+@pytest.mark.usefixtures("observed")
 def test_an_alert_reaches_the_webhook_and_is_resolved(ground: Ground, alerts: Alerts) -> None:
     alerts.forget()
     ground.break_("queue-overload", Form.CURABLE_AT_ONCE)

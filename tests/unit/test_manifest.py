@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from contextlib import chdir
 from pathlib import Path
 
-import pytest
 from prefect.deployments.runner import RunnerDeployment
 
 from deployments.docs import DOCTOR_PAGE, GUARDS_PAGE, doctor_page, guards_page
@@ -15,6 +13,7 @@ from deployments.manifest import MANIFEST, manifest, render
 from deployments.rules import WATCHDOG, rules, rules_yaml
 from flows.catalogue import RUNBOOKS
 from flows.message_bus.platform import MessageBus
+from tests.contract.servers import need
 
 
 def test_the_committed_manifest_is_current() -> None:
@@ -55,9 +54,9 @@ def test_the_rules_of_a_site_bear_its_labels_and_numbers() -> None:
     assert by_alert["CriticalTaskQueueDepth"]["labels"]["severity"] == "critical"
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (package prometheus)")
 def test_prometheus_accepts_the_rules(tmp_path: Path) -> None:
+    promtool = need("prometheus", "promtool")
     path = tmp_path / "rules.yml"
     path.write_text(rules_yaml(MessageBus(namespace="prod", alert_labels={"cluster": 'c"1'})))
-    done = subprocess.run(["promtool", "check", "rules", str(path)], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([promtool, "check", "rules", str(path)], capture_output=True, text=True, timeout=30)
     assert done.returncode == 0, done.stderr
