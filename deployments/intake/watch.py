@@ -152,21 +152,21 @@ class Watch:
     def _start_the_unclaimed(self, sites: Mapping[str, Site]) -> None:
         """Incidents whose event got lost or is far behind others, and those that were picked up from a dead run."""
         now = self.ledger.now()
-        unclaimed: dict[str, tuple[Incident, AnyRunbook]] = {}
+        critical: dict[str, tuple[Incident, AnyRunbook]] = {}
+        ordinary: dict[str, tuple[Incident, AnyRunbook]] = {}
         for incident, runbook, _ in self._known(sites):
             waited = now - (incident.announced_at or incident.received_at)
-            critical = runbook.severity is Severity.CRITICAL
-            patience = min(self.unclaimed_for, CRITICAL_UNCLAIMED_FOR) if critical else self.unclaimed_for
+            urgent = runbook.severity is Severity.CRITICAL
+            patience = min(self.unclaimed_for, CRITICAL_UNCLAIMED_FOR) if urgent else self.unclaimed_for
             if incident.claimed_by or incident.taken_by or (waited < patience and not incident.pickups):
                 continue
             # The same key starts no second run. A run that died before it claimed the incident is replaced in the end.
             key = f"{incident.id}:{incident.pickups}:{int(waited / REPLACED_AFTER)}"
             if key not in self._started:
-                unclaimed[key] = (incident, runbook)
+                (critical if urgent else ordinary)[key] = (incident, runbook)
         # In a storm runs wait for a slot for minutes; a second run of each would make that longer.
-        coming = soon_claimed() if unclaimed else frozenset()
-        urgent_first = sorted(unclaimed.items(), key=lambda found: found[1][1].severity is not Severity.CRITICAL)
-        for key, (incident, runbook) in urgent_first:
+        coming = soon_claimed() if critical or ordinary else frozenset()
+        for key, (incident, runbook) in {**critical, **ordinary}.items():
             if incident.id not in coming:
                 self._start(incident, runbook, key)
 
