@@ -191,7 +191,6 @@ def adopt(ledger: Ledger, by_alert: ByAlert, addresses: Sequence[Address], now: 
     """Takes the strays in that somebody answers to by now, because a site or a runbook was added, or because the claim
     that held them back explains them no more; says which."""
     known: list[tuple[str, Alert]] = []
-    nobodys: list[Stray] = []
     for stray in ledger.strays.firing():
         alert = Alert(
             status="firing",
@@ -206,9 +205,7 @@ def adopt(ledger: Ledger, by_alert: ByAlert, addresses: Sequence[Address], now: 
             if now - stray.last_at < STILL_ON:
                 known.append((stray.key, alert))
         elif stray.explained_by is not None:
-            nobodys.append(replace(stray, why=placed.value, explained_by=None, times=0))
-    if nobodys:
-        ledger.strays.note(nobodys)
+            ledger.strays.explained_no_more(stray.key, placed.value)
     if not known:
         return []
     handled = handle(ledger, by_alert, addresses, [alert for _, alert in known], now)

@@ -59,6 +59,11 @@ class Strays:
         """The strays that are not over, as far as anybody said."""
         return self._found(strays.select().where(strays.c.resolved_at.is_(None)))
 
+    def explained_no_more(self, key: str, why: str) -> None:
+        """Says of a stray that was held back that it is not any more, and why it has no incident all the same."""
+        with self._database.writing() as tx:
+            tx.execute(strays.update().where(strays.c.key == key).values(why=why, explained_by=None))
+
     def forget(self, keys: Sequence[str]) -> int:
         """Takes strays off the list; says how many."""
         with self._database.writing() as tx:
