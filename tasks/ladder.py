@@ -41,7 +41,8 @@ class Ending:
 
 def climb(case: Case[P, F]) -> Ending:
     """Runs the document's options in their order of preference until one has helped or none is left."""
-    earlier, waiting, replans, looked_again = Earlier(), False, 0, False
+    earlier, waiting, replans = Earlier(), False, 0
+    patience = case.platform.pace.stale_after_seconds
     refused: list[str] = []
     while True:
         found = diagnose(case)
@@ -53,13 +54,12 @@ def climb(case: Case[P, F]) -> Ending:
         if graver := _graver(decision):
             return Ending(Outcome.STEPPED_ASIDE, graver)
         first = decision.first
-        if first is None and decision.blind and not looked_again:
-            looked_again = True
-            await_readings(case)
+        if first is None and decision.blind and patience > 0:
+            patience -= await_readings(case, patience)
             continue
         if first is None or case.time_left <= 0:
             break
-        looked_again = False
+        patience = case.platform.pace.stale_after_seconds
         measure_before(case)
         waiting = isinstance(first.verdict, Wait)
         if waiting:

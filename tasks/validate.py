@@ -264,14 +264,15 @@ def quick_check(case: Case[P, F], option: str) -> Helps:
     return case.follow("check", f"check: does “{option}” help?", watch)
 
 
-def await_readings(case: Case[P, F]) -> None:
-    """Waits until the deciding metric can be read, at most as long as a sample may be old.
+def await_readings(case: Case[P, F], longest: float) -> float:
+    """Waits until the deciding metric can be read, about `longest` seconds at most; says how many it were.
 
     A series is gone with the first scrape that fails, and a pod that is overloaded fails scrapes: one look in such a
-    moment is no reason to give up.
+    moment is no reason to give up. Other readings may be missing still: then it is waited once more, and together as
+    long as a sample may be old.
     """
     pace, began = case.platform.pace, time.monotonic()
-    longest = min(pace.stale_after_seconds, case.time_left)
+    longest = min(longest, case.time_left)
 
     def wait() -> str:
         while True:
@@ -283,3 +284,4 @@ def await_readings(case: Case[P, F]) -> None:
                 return shown
 
     case.follow("check", "check: can be read again what was missing?", wait)
+    return time.monotonic() - began

@@ -30,5 +30,5 @@ def test_missing_readings_are_waited_for_as_long_as_a_sample_may_be_old(
             platform.answers.value = 900
 
     monkeypatch.setattr(validate, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: now[0]))
-    validate.await_readings(case)
+    assert validate.await_readings(case, 10) == seconds
     assert now == [seconds]

@@ -185,10 +185,11 @@ def test_a_condition_that_cannot_be_read_is_no_proof_of_health(way: Climb) -> No
     way.opens = False
     platform = way.platform()
     platform.answers.value = PermissionError("may not be read")
+    platform.pace = platform.pace.model_copy(update={"stale_after_seconds": 0.05})
     case = inline_case(way.environment, platform=platform)
     assert way.go_on(case).outcome is Outcome.NOT_RECOVERED
     blind = Decision(Blind("cannot tell whether there is anything to do: may not be read"), ())
-    assert case.decisions == [blind, blind], "it is looked at twice"
+    assert case.decisions == [blind, blind], "it is looked at twice, as long after as a sample may be old"
     assert case.ledger.changes.of_run("run-1") == []
 
 
@@ -205,21 +206,32 @@ def unreadable(times: int) -> Option[Found, Standin]:
     return scale
 
 
-def test_before_giving_up_what_could_not_be_read_is_looked_for_once_more(way: Climb) -> None:
-    """One scrape that failed, as of pods that are overloaded, makes a series vanish."""
+@pytest.mark.parametrize("times", [1, 3])
+def test_before_giving_up_what_could_not_be_read_is_looked_for_again(way: Climb, times: int) -> None:
+    """One scrape that failed, as of pods that are overloaded, makes a series vanish; another one's may be next."""
     way.checks = [CLEARED]
-    case, ending = way.run(with_options(unreadable(1)))
+    case, ending = way.run(with_options(unreadable(times)))
     assert (ending.outcome, values(case)) == (Outcome.RECOVERED, (5, 3))
     assert case.decisions[0].because == "no option is left, and not everything could be read"
     assert [note.text for note in case.ledger.runs.notes("run-1") if note.kind == "checked"] == [
         "readings were missing, so once more (more than 800 wait; now 900)"
-    ]
+    ] * times
 
 
-def test_what_cannot_be_read_the_second_time_either_is_nobody_s_to_change(way: Climb) -> None:
+def test_what_cannot_be_read_for_as_long_as_a_sample_may_be_old_is_nobody_s_to_change(
+    way: Climb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+
+    def wait(case: InlineCase, longest: float) -> float:
+        waited.append(longest)
+        return 25.0
+
+    monkeypatch.setattr(ladder, "await_readings", wait)
     way.opens = False
-    case, ending = way.run(with_options(unreadable(2)))
-    assert (ending.outcome, values(case), len(case.decisions)) == (Outcome.NOT_RECOVERED, (2, 3), 2)
+    case, ending = way.run(with_options(unreadable(4)))
+    assert waited == [60, 35, 10]
+    assert (ending.outcome, values(case), len(case.decisions)) == (Outcome.NOT_RECOVERED, (2, 3), 4)
 
 
 def test_what_is_under_way_is_waited_for_once(way: Climb) -> None:
