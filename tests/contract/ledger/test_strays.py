@@ -43,10 +43,11 @@ def test_one_that_is_over_is_no_longer_firing_and_may_fire_again(ledger: Ledger)
 
 def test_a_flood_of_them_pushes_the_oldest_out(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strays_module, "MOST", 3)
+    ledger.strays.note([stray("Silent", explained_by=7)])
     for number in range(5):
         one = stray(f"Strange{number}")
         ledger.strays.note([replace(one, last_at=one.last_at + number * MINUTE)])
-    assert [one.alert for one in ledger.strays.all()] == ["Strange4", "Strange3", "Strange2"]
+    assert [one.alert for one in ledger.strays.all()] == ["Strange4", "Strange3", "Strange2", "Silent"]
 
 
 def test_forgotten_and_pruned(place: Place, ledger: Ledger) -> None:
