@@ -125,6 +125,9 @@ class Child:
         except (ValueError, OSError, TimeoutError) as error:
             writer.close()
             raise NoChild("a child did not start") from error
+        except BaseException:  # nobody waits for it any more: it ends when it reads the end of the line
+            writer.close()
+            raise
 
     def hand(self, order: Order) -> None:
         """Gives the child its run."""

@@ -26,7 +26,7 @@ from deployments.stack import STOCK_WORKER, WORKER, Stack
 from tasks.systems.prefect import get_client
 from tasks.version import ROOT
 from tests.live import rogues
-from tests.waiting import wait_for
+from tests.waiting import wait_for, wait_until
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
 
@@ -172,7 +172,7 @@ def test_runs_are_executed_in_children_that_share_nothing(at: Office) -> None:
     assert first[0] == str(runs[0].id)
     assert not set(first[1:4]) & set(second[1:4]), "neither process nor randomness"
     assert (first[4], second[4]) == ("unset", "set")
-    assert at.log.count("printed by a flow") == 2
+    wait_until(lambda: at.log.count("printed by a flow"), 2, "the output in the worker's log")
     named = runs[0].read().infrastructure_pid or ""
     assert named == "" or named.endswith(f":{first[1]}")
     wait_for("their processes' end", lambda: gone(int(first[1])))
