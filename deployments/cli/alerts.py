@@ -24,7 +24,7 @@ def alerts(
     with our_ledger() as ledger:
         strays = ledger.strays.all()
         if forget:  # not what is held back: it would be lost
-            strays = [stray for stray in strays if stray.explained_by is None or stray.resolved_at]
+            strays = [stray for stray in strays if not stray.held_back]
             ledger.strays.forget([stray.key for stray in strays])
     if json:
         print_json({"alerts": strays, "forgotten": forget})

@@ -120,7 +120,7 @@ def status(run: str | None = None, *, json: Json = False) -> int:
                 )
             return _print_report(record, json=json)
         incidents, runs, pauses = ledger.incidents.latest(), ledger.runs.latest(), ledger.pauses.all()
-        held_back = [stray for stray in ledger.strays.firing() if stray.explained_by is not None]
+        held_back = [stray for stray in ledger.strays.firing() if stray.held_back]
     if json:
         shown = {"incidents": incidents, "runs": [_summary(record) for record in runs]}
         print_json({**shown, "paused": pauses, "held_back": held_back})

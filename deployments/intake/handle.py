@@ -204,7 +204,7 @@ def adopt(ledger: Ledger, by_alert: ByAlert, addresses: Sequence[Address], now: 
         if not isinstance(placed, Fate):
             if now - stray.last_at < STILL_ON:
                 known.append((stray.key, alert))
-        elif stray.explained_by is not None:
+        elif stray.held_back:
             ledger.strays.explained_no_more(stray.key, placed.value)
     if not known:
         return []

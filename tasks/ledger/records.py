@@ -253,6 +253,11 @@ class Stray:
     resolved_at: datetime | None = None
     explained_by: int | None = None
 
+    @property
+    def held_back(self) -> bool:
+        """Whether it is on and has no incident only because a claim of ours explains it."""
+        return self.explained_by is not None and self.resolved_at is None
+
 
 @dataclass(frozen=True, slots=True)
 class Listed:
