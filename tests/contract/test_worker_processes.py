@@ -6,9 +6,9 @@ No Prefect server is needed: a run here is a command, as a work pool may name on
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -97,7 +97,6 @@ def run(work: Coroutine[Any, Any, None]) -> None:
     asyncio.run(work)
     deadline = time.monotonic() + 20
     while left := [child for child in psutil.Process().children() if child.name().startswith("runbooks")]:
-        gc.collect()  # closes the lines that only a cancelled task still knew of
         for child in left:
             os.waitpid(child.pid, os.WNOHANG)  # nobody watches any more
         assert time.monotonic() < deadline, left
@@ -268,5 +267,25 @@ def test_a_child_that_is_not_needed_ends_well(code: Code) -> None:
             child: Child = await spares.take()
             child.dismiss()
             assert await child.process.ended() == 0
+
+    run(body())
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3, 8])  # of the event loop, until nobody waits for it any more
+def test_a_child_that_nobody_waits_for_any_more_reads_the_end_of_its_line(turns: int) -> None:
+    async def body() -> None:
+        ours, its = socket.socketpair()
+        ours.setblocking(False)
+        its.settimeout(5)
+        with its:
+            meeting = asyncio.create_task(Child.meet(ours))
+            del ours
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            meeting.cancel()
+            with pytest.raises(asyncio.CancelledError) as kept:
+                await meeting
+            assert kept.tb, "it keeps all that the meeting knew: nothing is closed only by being forgotten"
+            assert await asyncio.to_thread(its.recv, 1) == b""
 
     run(body())
