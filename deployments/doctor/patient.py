@@ -11,6 +11,7 @@ from deployments.doctor import (
     clocks,
     cluster,
     contacts,
+    held_back,
     labels,
     metrics,
     monitoring,
@@ -170,6 +171,8 @@ class Patient:
             yield Look("alert rules", partial(self._rules, prometheus))
         elif endpoints is not None:
             yield Look("series of the pods", partial(self._exported, endpoints))
+        if held_back.names(self.site):
+            yield Look("alerts held back", partial(self._held_back, prometheus))
         if (alertmanager := self.platform.alertmanager()) is not None:
             yield Look("Alertmanager", partial(self._alertmanager, alertmanager))
             yield Look("Alertmanager's receivers", partial(self._receivers, alertmanager))
@@ -191,6 +194,10 @@ class Patient:
         found = rules.read(prometheus, [WATCHDOG, *(runbook.alert for runbook in self.runbooks)])
         told = [one for runbook in self.runbooks for one in rules.judge(self.site, self.sites, runbook, found)]
         return [*told, *rules.judge_watchdog(self.site, found)]
+
+    def _held_back(self, prometheus: Prometheus | None) -> Iterable[Finding]:
+        found = rules.read(prometheus, held_back.names(self.site)) if prometheus else None
+        return held_back.judge(self.site, self.runbooks, found)
 
     def _alertmanager(self, alertmanager: Alertmanager) -> Iterable[Finding]:
         return monitoring.judge_alertmanager(self.name, self.platform, monitoring.read_alertmanager(alertmanager))

@@ -92,8 +92,8 @@ def handle(
             strays.append(_stray(alert, placed.value, now))
         else:
             reports[turn] = _report(alert, *placed, now)
-            if site and alert.status == "resolved":
-                strays.append(_stray(alert, "", now))  # it may have been held back
+            if alert.status == "resolved":
+                strays.append(_stray(alert, "", now))  # it may have been one until now, or been held back
     received = ledger.incidents.receive(list(reports.values())) if reports else []
     for turn, came in zip(reports, received, strict=True):
         answers[turn] = _answer(alerts[turn].name, reports[turn], came)
@@ -209,5 +209,8 @@ def adopt(ledger: Ledger, by_alert: ByAlert, addresses: Sequence[Address], now: 
     if not known:
         return []
     handled = handle(ledger, by_alert, addresses, [alert for _, alert in known], now)
-    ledger.strays.forget([key for (key, _), came in zip(known, handled, strict=True) if came.incident])
+    over = ledger.strays.take_off([key for (key, _), came in zip(known, handled, strict=True) if came.incident])
+    if over:  # whoever said so found no incident to close
+        ended = [alert.model_copy(update={"status": "resolved"}) for key, alert in known if key in over]
+        handle(ledger, by_alert, addresses, ended, now)
     return handled

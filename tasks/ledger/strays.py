@@ -65,6 +65,14 @@ class Strays:
         with self._database.writing() as tx:
             tx.execute(strays.update().where(strays.c.key == key).values(why=why, explained_by=None))
 
+    def take_off(self, keys: Sequence[str]) -> frozenset[str]:
+        """Takes strays off the list that have an incident now; says which were over by then."""
+        which = strays.c.key.in_(keys)
+        with self._database.writing() as tx:
+            over = tx.scalars(sa.select(strays.c.key).where(which, strays.c.resolved_at.is_not(None))).all()
+            tx.execute(strays.delete().where(which))
+        return frozenset(over)
+
     def forget(self, keys: Sequence[str]) -> int:
         """Takes strays off the list; says how many."""
         with self._database.writing() as tx:

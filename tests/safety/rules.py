@@ -112,7 +112,7 @@ RULES: tuple[Rule, ...] = (
         _instead(Making._write, "self._intend(diff, looked_again=live == not_ours)", "pass"),
         (
             "test_making.py::test_the_intent_is_in_the_ledger_before_the_target_is_touched",
-            "test_making.py::test_without_an_intent_nothing_is_written",
+            "test_making_in_trouble.py::test_without_an_intent_nothing_is_written",
         ),
     ),
     Rule(
@@ -283,7 +283,7 @@ RULES: tuple[Rule, ...] = (
         _instead(climb, "if isinstance(decision.triage, Healthy | HandOver) and not case.changed:", "if False:"),
         (
             "test_ladder.py::test_a_healthy_system_is_left_alone",
-            "test_ladder.py::test_a_system_that_became_healthy_meanwhile_is_left_alone_although_somebody_said_yes",
+            "test_ladder_asking.py::test_a_system_that_became_healthy_meanwhile_is_left_alone_although_somebody_said_yes",
         ),
     ),
     # -- what is our own doing --

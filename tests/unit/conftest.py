@@ -8,7 +8,9 @@ import pytest
 from hypothesis import settings
 
 from deployments.intake import giving_back, watch
-from tasks import aftermath, contacts
+from tasks import aftermath, approval, contacts
+from tests.unit.climbs import Climb
+from tests.unit.inline import InlineCase, inline_case
 from tests.unit.ledgers import take_back
 from tests.unit.watching import Notifier, Outside, World
 
@@ -35,6 +37,21 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Outside:
     monkeypatch.setattr(watch, "_tell_prefect", found.crashed.append)
     monkeypatch.setattr(contacts.Channel, "notifier", lambda channel: Notifier(channel.name, found))
     return found
+
+
+@pytest.fixture
+def case(monkeypatch: pytest.MonkeyPatch) -> Iterator[InlineCase]:
+    """A run with one incident, in this thread."""
+    found = inline_case(monkeypatch)
+    yield found
+    found.ledger.close()
+
+
+@pytest.fixture
+def way(monkeypatch: pytest.MonkeyPatch) -> Climb:
+    """A way up the ladder for a run that was started in a terminal: it cannot be suspended, until the test says so."""
+    monkeypatch.setattr(approval, "can_wait", lambda: False)
+    return Climb(monkeypatch)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -24,13 +23,6 @@ from tests.unit.inline import InlineCase, inline_case
 from tests.unit.standin import Number, at_least
 
 PATIENCE = 10.0
-
-
-@pytest.fixture
-def case(monkeypatch: pytest.MonkeyPatch) -> Iterator[InlineCase]:
-    found = inline_case(monkeypatch)
-    yield found
-    found.ledger.close()
 
 
 def told_to_end() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments.doctor import receivers, rules
+from deployments.doctor import held_back, receivers, rules
 from deployments.doctor.expressions import selectors, threshold
 from deployments.rules import rules as our_rules
 from flows.catalogue import RUNBOOKS
@@ -76,6 +76,25 @@ def test_the_watchdog(found: list[rules.Rule], expected: set[str]) -> None:
 
 
 # ---- expressions ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("alert", "found", "expected"),
+    [
+        ("SourceSilent", [replace(GOOD, alert="SourceSilent")], set()),
+        ("SourceSilent", None, set()),  # there is no Prometheus to ask
+        ("SourceSilent", [], {"held-back-alert-unknown"}),
+        ("HighTaskQueueDepth", [GOOD], {"held-back-alert-starts-a-runbook"}),
+        ("HighTaskQueueDepth", None, {"held-back-alert-starts-a-runbook"}),
+    ],
+)
+def test_an_alert_that_is_held_back(alert: str, found: list[rules.Rule] | None, expected: set[str]) -> None:
+    site = Site("prod", bus(paused_sources={"alerts": [alert]}))
+    assert kinds(held_back.judge(site, RUNBOOKS.values(), found)) == expected
+
+
+def test_where_nothing_is_held_back_nothing_is_said_of_it() -> None:
+    assert not list(held_back.judge(SITE, RUNBOOKS.values(), []))
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from tasks.model.claim import Bound, Claim, settle
 from tasks.model.decision import Weighed, Yes
 from tasks.model.outcome import Severity
 from tests.unit.inline import InlineCase, begin, inline_case, without_prefect
+from tests.unit.makings import claims, kinds
 from tests.unit.standin import CRITICAL, SUBJECT, VALUE, Number, Turning, at_least, at_most, fails, standin
 
 AT_LEAST, AT_MOST = Bound
@@ -45,14 +46,6 @@ def do(case: InlineCase, option: str, *changes: Claiming) -> None:
 
 def scale(case: InlineCase, value: int = 5) -> None:
     do(case, SCALE, at_least(numbers(case)["orchestration"], value))
-
-
-def claims(case: InlineCase) -> list[tuple[str, ClaimState]]:
-    return [(str(claim.claim), claim.state) for claim in case.ledger.claims.of_run("run-1")]
-
-
-def kinds(case: InlineCase) -> list[str]:
-    return [note.kind for note in case.ledger.runs.notes("run-1")]
 
 
 # ---- numbers -------------------------------------------------------------------------------------------------------

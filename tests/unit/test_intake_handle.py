@@ -83,6 +83,24 @@ def test_one_that_is_over_or_was_not_heard_of_for_long_is_not_taken_up(ledger: L
     assert len(adopt(ledger, BY_ALERT, [SITE], NOW)) == 1
 
 
+def test_one_that_ends_between_a_new_site_and_its_taking_up_is_not_taken_up(ledger: Ledger) -> None:
+    take(ledger, alert(), sites=())
+    assert [came.fate for came in take(ledger, alert(status="resolved"))] == [Fate.NOT_OPEN]
+    assert adopt(ledger, BY_ALERT, [SITE], NOW) == []
+
+
+def test_one_that_ends_while_it_is_taken_up_leaves_no_incident_open(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(ledger, alert(), sites=())
+    listed = ledger.strays.firing()
+    take(ledger, alert(status="resolved"))
+    monkeypatch.setattr(ledger.strays, "firing", lambda: listed)
+    assert [came.fate for came in adopt(ledger, BY_ALERT, [SITE], NOW)] == [Fate.OPENED]
+    assert ledger.incidents.of("prod", HIGH.alert) is None
+    assert ledger.strays.all() == []
+
+
 def test_a_clock_that_is_ahead_gives_nobody_more_time(ledger: Ledger) -> None:
     take(ledger, alert(startsAt=NOW + timedelta(days=400)))
     assert ledger.incidents.latest()[0].started_at == NOW

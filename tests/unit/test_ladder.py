@@ -1,139 +1,41 @@
-"""The ladder: one option after the other until one has helped, and how a run ends. Looking, planning and making are the
-real ones; only the quick check and the gate, which take their time, say at once what the test wants."""
+"""The ladder: one option after the other until one has helped, and how a run ends."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from dataclasses import replace
 
 import pytest
 
-from tasks import approval, ladder
-from tasks.ladder import REPLANS, Ending, climb
-from tasks.ledger import Answer, Approval, ClaimState
+from tasks import ladder
+from tasks.ladder import REPLANS, Ending
+from tasks.ledger import ClaimState
 from tasks.mitigate import Attempt
-from tasks.model.decision import Act, Blind, Decision, HandOver, No, Step, Triage, Verdict, Wait, Weighed, Yes
+from tasks.model.decision import Act, Blind, Decision, HandOver, No, Triage, Verdict, Wait, Weighed, Yes
 from tasks.model.evidence import UnknownReading
 from tasks.model.outcome import Outcome, Severity, Trust
 from tasks.model.refusal import Refusal, Refused
-from tasks.runbook import AnyRunbook, Option
-from tasks.validate import Gate, Helps
-from tasks.validate import Verdict as GateVerdict
-from tests.unit.inline import InlineCase, incident, inline_case
+from tasks.runbook import Option
+from tasks.validate import Helps
+from tests.unit.climbs import (
+    CLEARED,
+    NO,
+    Climb,
+    larger,
+    option,
+    slower,
+    triaged,
+    values,
+    with_options,
+)
+from tests.unit.inline import InlineCase, inline_case
+from tests.unit.makings import claims
 from tests.unit.standin import (
     CRITICAL,
-    HIGH,
     SUBJECT,
     Found,
-    Number,
     Standin,
-    at_least,
-    at_most,
     scale_out,
-    slow_down,
-    standin,
 )
-
-CLEARED, NO = Helps.CLEARED, Helps.NO
-
-
-class Suspended(BaseException):
-    """The run is suspended: nothing of it goes on."""
-
-
-@dataclass
-class Climb:
-    """One run with what its quick checks and its gate will say."""
-
-    environment: pytest.MonkeyPatch
-    checks: list[Helps] = field(default_factory=list)
-    opens: bool = True
-    waits: list[str] = field(default_factory=list)
-
-    def platform(self) -> Standin:
-        """A site where too many wait."""
-        found = standin()
-        found.numbers.update(orchestration=Number(2), publishers=Number(3))
-        return found
-
-    def run(self, runbook: AnyRunbook = HIGH, **of: object) -> tuple[InlineCase, Ending]:
-        """Climbs."""
-        case = inline_case(self.environment, runbook=runbook, platform=self.platform(), **of)  # type: ignore[arg-type]
-        return case, self.go_on(case)
-
-    def go_on(self, case: InlineCase, check: Callable[[InlineCase, str], Helps] | None = None) -> Ending:
-        """Climbs, or climbs again."""
-        self.environment.setattr(ladder, "quick_check", check or (lambda case, option: self.checks.pop(0)))
-        self.environment.setattr(ladder, "measure_before", lambda case: None)
-        self.environment.setattr(ladder, "validate", self._gate)
-        return climb(case)
-
-    def _gate(self, case: InlineCase, *, patient: bool) -> Gate:
-        verdict = GateVerdict.OPEN if self.opens else GateVerdict.CLOSED
-        return replace(Gate(case.criteria, 0, patient), verdict=verdict)
-
-    def may_be_suspended(self) -> None:
-        """The run was started through its deployment."""
-
-        def suspend(case: InlineCase, option: str, asked: Approval) -> None:
-            case.let_go()
-            case.ledger.runs.wait(case.run_id, asked.key)
-            self.waits.append(asked.key)
-            raise Suspended
-
-        self.environment.setattr(approval, "can_wait", lambda: True)
-        self.environment.setattr(approval, "suspend", suspend)
-
-
-@pytest.fixture
-def way(monkeypatch: pytest.MonkeyPatch) -> Climb:
-    return Climb(monkeypatch)
-
-
-@pytest.fixture(autouse=True)
-def _in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that was not started through its deployment cannot be suspended."""
-    monkeypatch.setattr(approval, "can_wait", lambda: False)
-
-
-def values(case: InlineCase) -> tuple[int, int]:
-    numbers: dict[str, Number] = case.platform.numbers
-    return numbers["orchestration"].value, numbers["publishers"].value
-
-
-def claims(case: InlineCase) -> list[tuple[str, ClaimState]]:
-    return [(str(claim.claim), claim.state) for claim in case.ledger.claims.of_run("run-1")]
-
-
-Steps = Callable[[Standin], tuple[Step, ...]]
-
-
-def option(name: str, steps: Steps) -> Option[Found, Standin]:
-    """An option that always applies."""
-
-    def apply(found: Found, site: Standin) -> Verdict:
-        return Yes("too many wait", steps(site))
-
-    apply.__name__ = name
-    return apply
-
-
-def with_options(*options: Option[Found, Standin]) -> AnyRunbook:
-    return replace(HIGH, options=options)
-
-
-def triaged(triage: Triage) -> AnyRunbook:
-    return replace(HIGH, triage=lambda found, site: triage)
-
-
-def slower(to: int = 1, asks: str = "") -> Steps:
-    return lambda site: ((at_most(site.numbers["publishers"], to, asks=asks),),)
-
-
-def larger(to: int = 5) -> Steps:
-    return lambda site: ((at_least(site.numbers["orchestration"], to),),)
-
 
 NEVER_ASKS = with_options(scale_out, option("slow_down", slower()))
 
@@ -337,109 +239,3 @@ def test_planning_shows_every_option_that_applies(way: Climb) -> None:
         ("scale out", "orchestration, replicas: 2 -> 5"),
         ("slow down", "publishers, replicas: 3 -> 1"),
     ]
-
-
-# ---- asking --------------------------------------------------------------------------------------------------------
-
-ONLY_SLOW = with_options(slow_down)
-BOTH = with_options(option("all_at_once", lambda site: larger()(site) + slower(asks="events are delayed")(site)))
-
-
-def test_a_run_that_needs_an_answer_is_suspended_and_holds_nothing(way: Climb) -> None:
-    way.may_be_suspended()
-    why = incident()
-    platform = way.platform()
-    case = inline_case(way.environment, runbook=ONLY_SLOW, platform=platform, incident=why)
-    with pytest.raises(Suspended):
-        way.go_on(case)
-    (asked,) = case.ledger.approvals.waiting()
-    assert (asked.key, asked.incident, asked.answer) == (way.waits[0], why.id, Answer.ASKED)
-    assert asked.plan == (
-        "deployment bus/publishers, replicas: 3 -> 1 (reversible; events are delayed; given back: when fewer wait)",
-    )
-    assert asked.expires_at - asked.asked_at == timedelta(minutes=15)
-    assert (case.ledger.locks.all(), values(case)) == ([], (2, 3))
-
-
-def test_what_needs_no_answer_is_done_before_anybody_is_waited_for(way: Climb) -> None:
-    way.may_be_suspended()
-    way.checks = [NO]
-    platform = way.platform()
-    case = inline_case(way.environment, runbook=BOTH, platform=platform)
-    with pytest.raises(Suspended):
-        way.go_on(case)
-    assert values(case) == (5, 3)
-
-
-def test_nobody_is_waited_for_when_the_rest_has_helped(way: Climb) -> None:
-    way.may_be_suspended()
-    way.checks = [CLEARED]
-    case, ending = way.run(BOTH)
-    assert (ending.outcome, values(case), way.waits) == (Outcome.RECOVERED, (5, 3), [])
-
-
-def answered(way: Climb, *, approved: bool) -> InlineCase:
-    """A run that was suspended, and is executed again from its top after the answer."""
-    way.may_be_suspended()
-    why = incident()
-    platform = way.platform()
-    case = inline_case(way.environment, runbook=ONLY_SLOW, platform=platform, incident=why)
-    with pytest.raises(Suspended):
-        way.go_on(case)
-    case.ledger.approvals.answer(way.waits[0], approved, "alice")
-    return inline_case(
-        way.environment, runbook=ONLY_SLOW, platform=platform, incident=case.incident, ledger=case.ledger
-    )
-
-
-def test_an_approved_plan_is_made_after_a_fresh_diagnosis(way: Climb) -> None:
-    case = answered(way, approved=True)
-    way.checks = [CLEARED]
-    assert way.go_on(case).outcome is Outcome.RECOVERED
-    assert (values(case), len(case.rounds), len(way.waits)) == ((2, 1), 1, 1)
-
-
-def test_what_is_approved_while_the_rest_is_made_is_made_by_the_same_run(way: Climb) -> None:
-    case = inline_case(way.environment, runbook=BOTH, platform=way.platform())
-
-    def approved_meanwhile(of: InlineCase, option: str) -> Helps:
-        for asked in of.ledger.approvals.waiting():
-            of.ledger.approvals.answer(asked.key, True, "alice")
-            return NO
-        return CLEARED
-
-    way.go_on(case, check=approved_meanwhile)
-    assert values(case) == (5, 1)
-    assert [first.option for decision in case.decisions if (first := decision.first)] == ["all at once", "all at once"]
-
-
-def test_a_declined_plan_is_not_made_and_not_asked_again(way: Climb) -> None:
-    case = answered(way, approved=False)
-    way.opens = False
-    ending = way.go_on(case)
-    assert (ending.outcome, values(case), len(way.waits)) == (Outcome.REFUSED, (2, 3), 1)
-    assert "is declined" in ending.verdict
-
-
-def test_a_diagnosis_that_leads_to_another_plan_asks_again(way: Climb) -> None:
-    case = answered(way, approved=True)
-    case.runbook = with_options(option("slow_down", slower(0, asks="events are delayed")))
-    with pytest.raises(Suspended):
-        way.go_on(case)
-    assert len(set(way.waits)) == 2
-    assert values(case) == (2, 3)
-
-
-def test_a_system_that_became_healthy_meanwhile_is_left_alone_although_somebody_said_yes(way: Climb) -> None:
-    case = answered(way, approved=True)
-    case.platform.answers.value = 100
-    assert way.go_on(case).outcome is Outcome.NOTHING_TO_DO
-    assert values(case) == (2, 3)
-
-
-def test_a_run_that_cannot_wait_says_which_plan_it_needs(way: Climb) -> None:
-    way.opens = False
-    case, ending = way.run(ONLY_SLOW)
-    (asked,) = case.ledger.approvals.of_run("run-1")
-    assert ending.outcome is Outcome.REFUSED
-    assert f"plan {asked.key} is asked" in ending.verdict

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -17,18 +16,12 @@ from tasks.model.outcome import Severity, Trust
 from tasks.model.refusal import Refusal
 from tasks.model.target import Target
 from tests.unit.inline import InlineCase, incident, inline_case
+from tests.unit.makings import kinds
 from tests.unit.standin import SUBJECT, Number, at_least, at_most, fails
 from tests.wishes import Wish
 
 LOST = ConnectionResetError("the answer was lost")
 FORBIDDEN = ApiException(status=403, reason="Forbidden")
-
-
-@pytest.fixture
-def case(monkeypatch: pytest.MonkeyPatch) -> Iterator[InlineCase]:
-    found = inline_case(monkeypatch)
-    yield found
-    found.ledger.close()
 
 
 def option(*steps: Step) -> Weighed:
@@ -37,10 +30,6 @@ def option(*steps: Step) -> Weighed:
 
 def states(case: InlineCase) -> list[tuple[str, ChangeState]]:
     return [(c.target.name, c.state) for c in case.ledger.changes.of_run("run-1")]
-
-
-def kinds(case: InlineCase) -> list[str]:
-    return [note.kind for note in case.ledger.runs.notes("run-1")]
 
 
 def refusals(attempt: Attempt) -> list[Refusal]:

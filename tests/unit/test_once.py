@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from kubernetes.client.exceptions import ApiException
 from prefect import State
@@ -19,13 +17,6 @@ from tests.unit.inline import InlineCase, begin, incident, inline_case
 from tests.unit.standin import End, Job
 
 LOST = ConnectionResetError("the answer was lost")
-
-
-@pytest.fixture
-def case(monkeypatch: pytest.MonkeyPatch) -> Iterator[InlineCase]:
-    found = inline_case(monkeypatch)
-    yield found
-    found.ledger.close()
 
 
 def make(case: InlineCase, end: End) -> tuple[Making, State[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -23,13 +22,6 @@ from tests.unit.standin import End, Job, Number, at_least, at_most, fails
 from tests.wishes import Wish
 
 RESET = ConnectionResetError("the connection was reset")
-
-
-@pytest.fixture
-def case(monkeypatch: pytest.MonkeyPatch) -> Iterator[InlineCase]:
-    found = inline_case(monkeypatch)
-    yield found
-    found.ledger.close()
 
 
 def approve(case: InlineCase, plan: Plan) -> None:

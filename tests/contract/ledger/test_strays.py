@@ -50,6 +50,15 @@ def test_a_flood_of_them_pushes_the_oldest_out(ledger: Ledger, monkeypatch: pyte
     assert [one.alert for one in ledger.strays.all()] == ["Strange4", "Strange3", "Strange2", "Silent"]
 
 
+def test_taken_off_with_those_that_were_over_by_then(ledger: Ledger) -> None:
+    on, over, other = stray("On"), stray("Over"), stray("Other")
+    ledger.strays.note([on, over, other])
+    ledger.strays.note([replace(over, resolved_at=START)])
+    assert ledger.strays.take_off([on.key, over.key]) == {over.key}
+    assert [one.alert for one in ledger.strays.all()] == ["Other"]
+    assert ledger.strays.take_off([]) == set()
+
+
 def test_forgotten_and_pruned(place: Place, ledger: Ledger) -> None:
     ledger.strays.note([stray("A"), stray("B")])
     assert ledger.strays.forget([stray("A").key]) == 1
