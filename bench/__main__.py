@@ -29,6 +29,13 @@ app = cyclopts.App(
     result_action="return_value",
     version_flags=[],
 )
+Database = Annotated[
+    str,
+    Parameter(
+        help="An empty database for the Prefect server, e.g. postgresql+asyncpg://user@127.0.0.1/prefect. "
+        "Left out: a SQLite file."
+    ),
+]
 
 
 def machine() -> dict[str, str | int | float]:
@@ -67,20 +74,22 @@ def measure_intake(
 def measure_latency(
     *,
     trials: Annotated[int, Parameter(help="Alerts for each worker.", validator=Number(gte=1))] = 30,
+    database: Database = "",
     json: Json = False,
 ) -> int:
     """How long from the webhook's call to the first probe of a run, beside the stock worker."""
-    return _show(lambda: latency.measure(trials), json=json)
+    return _show(lambda: latency.measure(trials, database), json=json, server_on=_kind(database))
 
 
 @app.command(name="crowd")
 def measure_crowd(
     *,
     incidents: Annotated[int, Parameter(help="Incidents at once.", validator=Number(gte=1))] = 100,
+    database: Database = "",
     json: Json = False,
 ) -> int:
     """How long a critical incident waits behind many others."""
-    return _show(lambda: crowd.measure(incidents), json=json)
+    return _show(lambda: crowd.measure(incidents, database), json=json, server_on=_kind(database))
 
 
 @app.command(name="processes")
@@ -99,8 +108,12 @@ def measure_probes(
     return _show(lambda: probes.measure(probes_), json=json)
 
 
-def _show(measure: Callable[[], Table], *, json: bool) -> int:
-    facts = machine()
+def _kind(database: str) -> str:
+    return database.partition("+")[0] or "sqlite"
+
+
+def _show(measure: Callable[[], Table], *, json: bool, **more: str) -> int:
+    facts = machine() | more
     table = measure()
     facts["load_after"] = round(os.getloadavg()[0], 2)
     if json:

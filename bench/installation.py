@@ -28,10 +28,14 @@ class Installation:
 
 
 @contextmanager
-def installed() -> Iterator[Installation]:
-    """Brings everything up in a temporary folder, with the practice ground as a site, and takes it down again."""
+def installed(database: str = "") -> Iterator[Installation]:
+    """Brings everything up in a temporary folder, with the practice ground as a site, and takes it down again.
+
+    `database` is an empty one for the Prefect server, as SQLAlchemy names it; without, it has a SQLite file.
+    """
+    extra = {"PREFECT_API_DATABASE_CONNECTION_URL": database} if database else {}
     with tempfile.TemporaryDirectory(prefix="runbooks-bench-") as name:
-        stack, ground = Stack(Path(name)), Ground(Path(name) / "lab")
+        stack, ground = Stack(Path(name), extra), Ground(Path(name) / "lab")
         try:
             with stack.entered() as at, ThreadPoolExecutor(1) as pool:
                 server = _timed(stack.start_server)

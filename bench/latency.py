@@ -42,10 +42,10 @@ class Trial:
     steps: tuple[float, ...]
 
 
-def measure(trials: int) -> Table:
-    """Both workers, so many trials each, after one that warms up."""
+def measure(trials: int, database: str = "") -> Table:
+    """Both workers, so many trials each, after one that warms up. `database` is the Prefect server's."""
     columns = []
-    with installed() as at:
+    with installed(database) as at:
         for name, stock in WORKERS.items():
             at.stack.start_worker(stock=stock)
             all_trials = []

@@ -33,8 +33,8 @@ from tasks.sites import Site
 from tasks.systems.prefect import get_client
 
 EVERY_SECONDS = 2.0
-# In a storm Prefect's automations make one run after the other, in half a second each.
-CRITICAL_UNCLAIMED_FOR = timedelta(seconds=15)
+# An automation of Prefect's takes a second to make a run; in a storm it makes one after the other.
+CRITICAL_UNCLAIMED_FOR = timedelta(seconds=5)
 REPLACED_AFTER = timedelta(minutes=5)  # a run that was started and never claimed its incident
 LEFT_TO_OTHERS = (Outcome.DEFERRED, Outcome.STEPPED_ASIDE)
 CALLED_ABOUT_FOR = timedelta(hours=1)  # so long it is tried to reach somebody about a dead run
