@@ -137,7 +137,7 @@ def _burst(what: str, send: Send, clients: int, alerts: int) -> Rate:
     began = time.monotonic()
     with ThreadPoolExecutor(clients) as pool:
         refused = sum(pool.map(work, range(clients)))
-    return Rate(what, clients, alerts, alerts / (time.monotonic() - began), refused)
+    return Rate(what, clients, alerts, (alerts - refused) / (time.monotonic() - began), refused)
 
 
 def _steady(send: Send, per_second: float, seconds: float) -> Steady:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -26,8 +27,8 @@ class Measured:
 
     @property
     def p95(self) -> float:
-        """With few values, the highest."""
-        return sorted(self.values)[min(len(self.values) - 1, round(0.95 * len(self.values)))]
+        """The least value that 95 of 100 do not exceed; with few values, the highest."""
+        return sorted(self.values)[math.ceil(0.95 * len(self.values)) - 1]
 
 
 @dataclass(frozen=True, slots=True)

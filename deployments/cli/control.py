@@ -120,10 +120,14 @@ def pause(
 
 
 def resume(
-    *, site: Annotated[str, Parameter(help="Only this site. Without it: everything.")] = "", json: Json = False
+    *,
+    site: Annotated[
+        str, Parameter(help="The pause of this site. Without it: that of everything; a site's own stays.")
+    ] = "",
+    json: Json = False,
 ) -> int:
     """Let automation write again. A pause by the variable in the UI or by the file on a worker is ended there."""
-    with our_ledger() as ledger:
+    with our_ledger(site) as ledger:
         done = ledger.pauses.resume(site)
         left = ledger.pauses.all()
     if json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated
 
 import httpx
@@ -16,7 +17,7 @@ from deployments.cli.serve import PORT
 from deployments.doctor import Finding, Health, Wishes, examine
 from deployments.doctor.permissions import role_yaml
 from flows.catalogue import PLATFORMS
-from tasks.sites import all_sites
+from tasks.sites import choose
 
 _COLOUR = {Health.BROKEN: "red", Health.DOUBTFUL: "yellow", Health.FINE: "green"}
 
@@ -35,9 +36,7 @@ def doctor(
     Run it where the worker runs: it looks with this host's eyes. The exit code is 0 when nothing is broken (what is
     doubtful may be meant so), 1 when something will not work or could not be looked at, 2 for bad input.
     """
-    where = httpx.URL(intake.rstrip("/"))
-    if where.scheme not in ("http", "https") or not where.host:
-        raise UserError(f"--intake is no http or https address: {intake!r}")
+    where = _address(intake)
     if not json:
         err.print("looking ...")
     findings = examine(Wishes(site, str(where), notify))
@@ -48,6 +47,14 @@ def doctor(
         _print(findings)
         out.print(", ".join(f"{counts[health]} {health}" for health in Health))
     return Exit.FAILED if counts[Health.BROKEN] else Exit.FINE
+
+
+def _address(intake: str) -> httpx.URL:
+    with suppress(httpx.InvalidURL):
+        where = httpx.URL(intake.rstrip("/"))
+        if where.scheme in ("http", "https") and where.host:
+            return where
+    raise UserError(f"--intake is no http or https address: {intake!r}")
 
 
 def _print(findings: Sequence[Finding]) -> None:
@@ -83,11 +90,10 @@ def role(
         site: The saved site.
     """
     require_server()
-    found = next((s for s in all_sites(PLATFORMS.values()) if s.name == site), None)
-    if found is None:
-        raise UserError(f"there is no site {site!r}: see `runbooks sites`")
+    if not site:
+        raise UserError("name a site: see `runbooks sites`")
     try:
-        text = role_yaml(found.platform, user)
+        text = role_yaml(choose(PLATFORMS.values(), site).sites[0].platform, user)
     except ValueError as error:
         raise UserError(str(error)) from error
     out.print(text, markup=False, end="")

@@ -17,8 +17,8 @@ from rich.table import Table
 
 from tasks.model.outcome import Outcome
 
-out = Console(soft_wrap=True, highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
+out = Console(soft_wrap=True, highlight=False, emoji=False)  # a colon in a name is a colon
+err = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
 
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON.")]
 
@@ -83,7 +83,7 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, empty: st
     for row in rows:
         table.add_row(*(_literal(cell) for cell in row))
     # A file or a pipe has no width: nothing is folded there.
-    Console(highlight=False, width=None if out.is_terminal else 400).print(table)
+    Console(highlight=False, emoji=False, width=None if out.is_terminal else 400).print(table)
 
 
 def _literal(text: str) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from cyclopts import Parameter
+from prefect.client.schemas.objects import State
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.logging.configuration import setup_logging
@@ -86,8 +87,8 @@ def run(
             if not json:
                 err.print(f"{note.at:%H:%M:%S}  {note.kind}: {note.text}", markup=False)
         record = ledger.runs.get(id)
-    if record is None or record.report is None:
-        raise UserError(f"the run ended without a report: {_state(id)[1]}; see {_page(id)}")
+    if record is None or (record.report is None and record.outcome is None):
+        return _print_end(id, json=json)
     return _print_report(record, json=json, timeline=False)
 
 
@@ -100,7 +101,8 @@ def follow(ledger: Ledger, id: str) -> Iterator[Note]:
         told = len(notes)
         if ended:
             return
-        ended = _state(id)[0]
+        state = _state(id)
+        ended = state is not None and state.is_final()
         if not ended:
             time.sleep(_POLL)
 
@@ -163,6 +165,18 @@ def status(run: str | None = None, *, json: Json = False) -> int:
     return Exit.FINE
 
 
+def _print_end(id: str, *, json: bool) -> int:
+    """How a run ended of which the ledger does not know it (yet): it died, or never began."""
+    state = _state(id)
+    name, message = (state.name, state.message) if state else ("not begun", None)
+    if json:
+        print_json({"run": id, "state": name, "message": message})
+    else:
+        said = f"{name}: {message}" if message else name
+        out.print(f"run {id[:8]} ended without a report: {said}; see {_page(id)}", markup=False)
+    return Exit.CALLED_OFF if state is not None and state.is_cancelled() else Exit.FAILED
+
+
 def _print_report(record: RunRecord, *, json: bool, timeline: bool = True) -> int:
     if record.report is None:
         if json:
@@ -212,13 +226,10 @@ def _record(id: str) -> RunRecord | None:
         ledger.close()
 
 
-def _state(id: str) -> tuple[bool, str]:
-    """Whether a run has ended, and its state in words."""
+def _state(id: str) -> State[Any] | None:
+    """The state of a run in Prefect."""
     with get_client(sync_client=True) as client:
-        state = client.read_flow_run(UUID(id)).state
-    if state is None:
-        return False, "not begun"
-    return state.is_final(), f"{state.name}: {state.message}" if state.message else state.name or ""
+        return client.read_flow_run(UUID(id)).state
 
 
 def _page(id: str) -> str:

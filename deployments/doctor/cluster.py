@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -17,14 +18,14 @@ UNREACHABLE = Kind(
     "kubernetes-unreachable",
     Health.BROKEN,
     "nothing of the workloads can be read or changed",
-    "kubectl --context {context} version, from the worker; then correct the site's context or kubeconfig, or the token",
+    "{kubectl} version, from the worker; then correct the site's context or kubeconfig, or the token",
 )
 NOT_SERVED = Kind(
     "api-not-served",
     Health.BROKEN,
     "what rests on it is unknown: without metrics.k8s.io pools are not grown, without policy/v1 disruption budgets are "
     "not seen",
-    "kubectl api-versions; for metrics.k8s.io install metrics-server, for the others a newer Kubernetes",
+    "{kubectl} api-versions; for metrics.k8s.io install metrics-server, for the others a newer Kubernetes",
 )
 KINDS = (UNREACHABLE, NOT_SERVED)
 
@@ -36,6 +37,15 @@ class Server:
     version: str = ""
     served: frozenset[str] = field(default_factory=frozenset)
     trouble: str = ""
+
+
+def kubectl(cluster: Cluster | None) -> str:
+    """kubectl for a site's cluster, never for whatever context is current. Where the worker uses its pod's account, the
+    reader has to know which context that cluster has elsewhere."""
+    words = ["kubectl"]
+    if cluster is not None and cluster.context and cluster.kubeconfig:
+        words += ["--kubeconfig", cluster.kubeconfig]
+    return shlex.join([*words, "--context", (cluster.context if cluster else "") or "CONTEXT"])
 
 
 def read(cluster: Cluster) -> Server:
@@ -51,14 +61,13 @@ def read(cluster: Cluster) -> Server:
 
 def judge(site: str, platform: Platform, server: Server) -> Iterable[Finding]:
     """Whether the API server answers and serves what the platform's permissions speak of."""
-    cluster = platform.cluster()
-    what = f"Kubernetes API, {platform.where()}"
+    what, command = f"Kubernetes API, {platform.where()}", kubectl(platform.cluster())
     if server.trouble:
-        context = (cluster.context if cluster else "") or "CONTEXT"
-        yield UNREACHABLE.found(what, server.trouble, site, context=context)
+        yield UNREACHABLE.found(what, server.trouble, site, kubectl=command)
         return
     missing = sorted({permission.api for permission in platform.permissions()} - server.served)
     for api in missing:
-        yield NOT_SERVED.found(f"Kubernetes API {api}", f"it is not served by Kubernetes {server.version}", site)
+        seen = f"it is not served by Kubernetes {server.version}"
+        yield NOT_SERVED.found(f"Kubernetes API {api}", seen, site, kubectl=command)
     if not missing:
         yield fine(what, f"{server.version}, asked with client {metadata.version('kubernetes')}", site)

@@ -37,6 +37,12 @@ OUTDATED = Kind(
     "the worker runs",
     DEPLOY + ", from the code that the worker runs",
 )
+ELSEWHERE = Kind(
+    "deployment-in-another-pool",
+    Health.BROKEN,
+    "its runs are made where no worker of ours looks, and wait for ever",
+    DEPLOY,
+)
 PAUSED = Kind(
     "deployment-paused",
     Health.DOUBTFUL,
@@ -48,8 +54,9 @@ SCHEDULE_PAUSED = Kind(
     "schedule-paused",
     Health.DOUBTFUL,
     PAUSED.means,
-    "prefect deployment schedule resume {flow}/{deployment} --all",
+    "prefect deployment schedule resume {flow}/{deployment} {schedule}",
 )
+NO_SCHEDULE = Kind("schedule-missing", Health.DOUBTFUL, PAUSED.means, DEPLOY)
 NOT_KEPT = Kind(
     "schedule-not-kept",
     Health.BROKEN,
@@ -62,7 +69,7 @@ RUNS_LATE = Kind(
     "runs wait longer than any response time allows: no worker takes them, or all are at their limit",
     "prefect worker start --pool {pool}",
 )
-KINDS = (MISSING, OUTDATED, PAUSED, SCHEDULE_PAUSED, NOT_KEPT, RUNS_LATE)
+KINDS = (MISSING, OUTDATED, ELSEWHERE, PAUSED, SCHEDULE_PAUSED, NO_SCHEDULE, NOT_KEPT, RUNS_LATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +86,15 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """A deployment as the server has it; `waits_since` is when the first run that has not begun should begin."""
+    """A deployment as the server has it. `pool` is empty where it has none any more; `schedules` are its schedules by
+    id, and whether each is on; `waits_since` is when the first run that has not begun should begin."""
 
     id: str
     version: str
     entrypoint: str
+    pool: str
     paused: bool
-    schedules_on: bool
+    schedules: Mapping[str, bool]
     made_at: datetime
     waits_since: datetime | None = None
 
@@ -123,8 +132,9 @@ def read(wanted: Listed) -> Deployed | None:
         str(found.id),
         found.version or "",
         found.entrypoint or "",
+        found.work_pool_name or "",
         found.paused,
-        any(schedule.active for schedule in found.schedules),
+        {str(schedule.id): schedule.active for schedule in found.schedules},
         found.created or datetime.now(UTC),
         waiting[0].expected_start_time if waiting else None,
     )
@@ -143,6 +153,9 @@ def judge(wanted: Listed, found: Deployed | None, now: datetime) -> Iterable[Fin
         yield OUTDATED.found(what, seen, deployment=name)
     else:
         yield fine(what, f"made from this code ({found.version[:8]})")
+    if found.pool != wanted.pool:
+        seen = f"it is in {f'work pool {found.pool}' if found.pool else 'no work pool'}, not in {wanted.pool}"
+        yield ELSEWHERE.found(f"work pool of {name}", seen, deployment=name)
     if found.waits_since is not None and now - found.waits_since > LATE:
         seen = f"a run should have begun at {found.waits_since:%Y-%m-%d %H:%M} UTC"
         yield RUNS_LATE.found(f"runs of {name}", seen, pool=wanted.pool)
@@ -154,8 +167,11 @@ def _on_schedule(wanted: Listed, found: Deployed, now: datetime) -> Iterable[Fin
     what = f"schedule of {wanted.name}"
     if found.paused:
         yield PAUSED.found(what, "the deployment is paused", id=found.id)
-    elif not found.schedules_on:
-        yield SCHEDULE_PAUSED.found(what, "its schedule is off", flow=wanted.flow, deployment=wanted.name)
+    elif not found.schedules:
+        yield NO_SCHEDULE.found(what, "there is none", deployment=wanted.name)
+    elif not any(found.schedules.values()):
+        off = min(found.schedules)
+        yield SCHEDULE_PAUSED.found(what, "it is off", flow=wanted.flow, deployment=wanted.name, schedule=off)
     elif found.waits_since is None and now - found.made_at > SETTLED:
         yield NOT_KEPT.found(what, "no run is planned")
     else:

@@ -5,18 +5,19 @@ It is only read: a doctor of newer code that opened an older ledger would migrat
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.engine import make_url
 
 from deployments.doctor.finding import Finding, Health, Kind, fine
+from deployments.doctor.looks import ToldElsewhere
 from tasks import installation
 from tasks.ledger import Ledger, LedgerUnavailable
-from tasks.ledger.database import Database
+from tasks.ledger.database import Database, ledger_file
 from tasks.ledger.schema import VERSION
 from tasks.systems.prefect import get_client
 
@@ -30,7 +31,7 @@ MISSING = Kind(
     "ledger-missing",
     Health.DOUBTFUL,
     "whoever uses it first makes it; where workers or an intake run already, they use another one",
-    "RUNBOOKS_LEDGER={url} runbooks status makes it; or set RUNBOOKS_LEDGER to the one that the workers use",
+    "runbooks status makes it; or set RUNBOOKS_LEDGER to the one that the workers use",
 )
 OLDER = Kind(
     "ledger-older",
@@ -54,7 +55,6 @@ class Seen:
     """A ledger: its version, empty where there are no tables yet, or why it cannot be opened."""
 
     name: str
-    url: str = ""
     version: str = ""
     trouble: str = ""
 
@@ -67,20 +67,34 @@ class Seen:
 def read(url: str) -> Seen:
     """The ledger as it is; nothing is made or migrated."""
     try:
-        database = Database(url)
+        file = ledger_file(url)
+        return _in_file(file) if file else _in_database(url)
     except LedgerUnavailable as error:
         return Seen("ledger", trouble=str(error))
-    with closing(database):
-        file = make_url(url).database if database.is_sqlite else None
-        if file and not Path(file).exists():
-            return Seen(database.name, url)
+
+
+def _in_file(file: Path) -> Seen:
+    """Without the ledger's own code, which would make the folder, and another way of writing of any file."""
+    if not file.exists():
+        return Seen(str(file))
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            named = connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", [_VERSIONS.name]).fetchone()
+            found = connection.execute(f"SELECT version_num FROM {_VERSIONS.name}").fetchone() if named else None  # noqa: S608
+    except sqlite3.Error as error:
+        return Seen(str(file), trouble=f"the ledger {file} fails: {error}")
+    return Seen(str(file), version=str(found[0]) if found else "")
+
+
+def _in_database(url: str) -> Seen:
+    with closing(Database(url)) as database:
         try:
             with database.reading() as tx:
                 has_one = sa.inspect(tx).has_table(_VERSIONS.name)
                 found = tx.execute(sa.select(_VERSIONS.c.version_num)).scalar_one_or_none() if has_one else None
         except LedgerUnavailable as error:
-            return Seen(database.name, url, trouble=str(error))
-        return Seen(database.name, url, version=str(found or ""))
+            return Seen(database.name, trouble=str(error))
+        return Seen(database.name, version=str(found or ""))
 
 
 def judge(seen: Seen) -> Iterable[Finding]:
@@ -89,7 +103,7 @@ def judge(seen: Seen) -> Iterable[Finding]:
     if seen.trouble:
         yield UNUSABLE.found(what, seen.trouble)
     elif not seen.version:
-        yield MISSING.found(what, "there is none yet", url=seen.url)
+        yield MISSING.found(what, "there is none yet")
     elif seen.ready:
         yield fine(what, f"opens, version {seen.version}")
     elif seen.version.isdigit() and int(seen.version) < int(VERSION):
@@ -103,11 +117,14 @@ def opened(url: str) -> Iterator[Ledger]:
     """The ledger, open.
 
     Raises:
-        LedgerUnavailable: to open it would make or migrate it, or it cannot be opened.
+        LedgerUnavailable: it cannot be opened.
+        ToldElsewhere: to open it would make or migrate it.
     """
     seen = read(url)
+    if seen.trouble:
+        raise LedgerUnavailable(seen.trouble)
     if not seen.ready:
-        raise LedgerUnavailable(seen.trouble or f"the ledger {seen.name} is not ready for this code")
+        raise ToldElsewhere(f"the ledger {seen.name} is not ready for this code")
     with closing(Ledger(url)) as ledger:
         yield ledger
 

@@ -27,6 +27,10 @@ NOT_MADE = Kind(
 KINDS = (NOT_MADE,)
 
 
+class ToldElsewhere(Exception):
+    """Why a look cannot be made is a finding of another look."""
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """One look: `take` reads and judges. `deadline` counts from its own beginning."""
@@ -69,6 +73,8 @@ def take(looks: Sequence[Look], at_once: int = AT_ONCE) -> list[Finding]:
 def _made(look: Look) -> list[Finding]:
     try:
         return list(look.take())
+    except ToldElsewhere:
+        return []
     except Exception as error:  # whatever went wrong, that it could not be looked at is what was found
         return [_not_made(look, Unknown.because(explain(error)).reason)]
 

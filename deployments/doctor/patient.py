@@ -154,7 +154,7 @@ class Patient:
     def _permissions(self, reached: Cluster) -> Iterable[Finding]:
         granted = permissions.read(reached, self.platform.permissions())
         acts = permissions.acts(self.platform, self.ids)
-        return permissions.judge(self.name, granted, acts=acts)
+        return permissions.judge(self.name, reached, granted, acts=acts)
 
     def _cluster_clock(self, reached: Cluster) -> Iterable[Finding]:
         return clocks.judge("the Kubernetes API", clocks.of_kubernetes(reached), self.name)

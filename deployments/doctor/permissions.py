@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import yaml
 
+from deployments.doctor.cluster import kubectl
 from deployments.doctor.finding import Finding, Health, Kind, fine
 from tasks.model.outcome import Trust
 from tasks.platform import Platform
@@ -13,8 +14,8 @@ from tasks.systems.kubernetes.client import Cluster
 from tasks.systems.kubernetes.permissions import Permission, binding, may, role
 
 _GRANT = (
-    "runbooks role {site} --user USER | kubectl apply -f -, by somebody who may grant it; USER is this account, as "
-    "kubectl auth whoami names it. The rules that are missing: {rules}"
+    "runbooks role {site} --user USER | {kubectl} apply -f -, by somebody who may grant it there; USER is this "
+    "account, as {kubectl} auth whoami names it. The rules that are missing: {rules}"
 )
 
 READS = Kind("may-not-read", Health.BROKEN, "what it may not read is unknown, and no option rests on it", _GRANT)
@@ -48,7 +49,7 @@ def read(cluster: Cluster, permissions: Iterable[Permission]) -> Mapping[Permiss
     return {permission: may(cluster, permission) for permission in sorted(permissions)}
 
 
-def judge(site: str, granted: Mapping[Permission, bool], *, acts: bool) -> Iterable[Finding]:
+def judge(site: str, cluster: Cluster, granted: Mapping[Permission, bool], *, acts: bool) -> Iterable[Finding]:
     """What is missing. `acts` says whether any runbook may change anything at this site."""
     missing = [permission for permission, has in granted.items() if not has]
     for kind, lacking in (
@@ -57,7 +58,7 @@ def judge(site: str, granted: Mapping[Permission, bool], *, acts: bool) -> Itera
     ):
         if lacking:
             seen = f"{len(lacking)} of {len(granted)} are missing: {', '.join(map(str, lacking))}"
-            yield kind.found("permissions", seen, site, rules=_rules(lacking))
+            yield kind.found("permissions", seen, site, rules=_rules(lacking), kubectl=kubectl(cluster))
     if not missing:
         yield fine("permissions", f"all {len(granted)}: {', '.join(map(str, granted))}", site)
 

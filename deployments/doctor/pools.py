@@ -10,24 +10,39 @@ from prefect.exceptions import ObjectNotFound
 from deployments.doctor.finding import Finding, Health, Kind, fine
 from tasks.systems.prefect import get_client
 
+POOL_TYPE, DEFAULT_QUEUE = "process", "default"
 _WAITING = "runs are made and wait for ever"
 
 MISSING = Kind(
     "pool-missing",
     Health.BROKEN,
     "nothing can be deployed, and no run starts",
-    "prefect work-pool create {pool} --type process",
+    "prefect work-pool create {pool} --type process, then prefect --no-prompt deploy --all",
+)
+TYPE = Kind(
+    "pool-of-another-type",
+    Health.DOUBTFUL,
+    "`runbooks worker` does not serve it, and whoever does has to start runs where this code and its ledger are",
+    "prefect --no-prompt work-pool delete {pool}, prefect work-pool create {pool} --type process, then prefect "
+    "--no-prompt deploy --all",
 )
 PAUSED = Kind("pool-paused", Health.BROKEN, _WAITING, "prefect work-pool resume {pool}")
 QUEUE_PAUSED = Kind("queue-paused", Health.BROKEN, _WAITING, "prefect work-queue resume {queue} --pool {pool}")
-LIMITED = Kind("pool-limited-to-nothing", Health.BROKEN, _WAITING, "prefect work-pool clear-concurrency-limit {pool}")
+LIMITED = Kind(
+    "pool-limited-to-nothing",
+    Health.BROKEN,
+    _WAITING,
+    "prefect work-pool clear-concurrency-limit {pool}; "
+    "prefect work-queue clear-concurrency-limit default --pool {pool}",
+)
 NO_WORKER = Kind("no-worker", Health.BROKEN, _WAITING, "prefect worker start --pool {pool}")
-KINDS = (MISSING, PAUSED, QUEUE_PAUSED, LIMITED, NO_WORKER)
+KINDS = (MISSING, TYPE, PAUSED, QUEUE_PAUSED, LIMITED, NO_WORKER)
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """A work pool that exists; `workers` have their status by name."""
+    """A work pool that exists; `limit` is the lower one of the pool's and its queue's, `workers` have their status by
+    name."""
 
     type: str
     paused: bool = False
@@ -46,8 +61,10 @@ def read(name: str) -> Pool | None:
         queues = client.read_work_queues(work_pool_name=name)
         workers = client.read_workers_for_work_pool(name)
     status = {worker.name: str(worker.status.value if worker.status else "OFFLINE") for worker in workers}
-    paused = tuple(queue.name for queue in queues if queue.is_paused)
-    return Pool(pool.type, pool.is_paused, pool.concurrency_limit, paused, status)
+    ours = [queue for queue in queues if queue.name == DEFAULT_QUEUE]  # our deployments name no other
+    limits = [limit for limit in (pool.concurrency_limit, *(q.concurrency_limit for q in ours)) if limit is not None]
+    paused = tuple(queue.name for queue in ours if queue.is_paused)
+    return Pool(pool.type, pool.is_paused, min(limits, default=None), paused, status)
 
 
 def judge(name: str, pool: Pool | None) -> Iterable[Finding]:
@@ -56,12 +73,14 @@ def judge(name: str, pool: Pool | None) -> Iterable[Finding]:
     if pool is None:
         yield MISSING.found(what, "there is none", pool=name)
         return
+    if pool.type != POOL_TYPE:
+        yield TYPE.found(what, f"it is of type {pool.type}", pool=name)
     if pool.paused:
         yield PAUSED.found(what, "it is paused", pool=name)
     for queue in pool.paused_queues:
         yield QUEUE_PAUSED.found(what, f"its queue {queue} is paused", pool=name, queue=queue)
     if pool.limit == 0:
-        yield LIMITED.found(what, "its concurrency limit is 0", pool=name)
+        yield LIMITED.found(what, "it lets no run begin: the concurrency limit is 0", pool=name)
     workers = pool.workers or {}
     online = sorted(worker for worker, status in workers.items() if status == "ONLINE")
     if online:

@@ -133,11 +133,11 @@ def judge(site: str, intake: str, found: Sequence[Webhook]) -> Iterable[Finding]
     what = "Alertmanager's receivers"
     exact, named = _leading(found, intake)
     if not named:
-        hidden = [webhook.receiver for webhook in found if webhook.hidden]
+        hidden = [webhook for webhook in found if webhook.hidden]
         if hidden:
-            yield HIDDEN.found(
-                what, f"webhooks of {', '.join(hidden)}, their addresses are hidden", site, intake=intake
-            )
+            receivers = ", ".join(dict.fromkeys(webhook.receiver for webhook in hidden))
+            yield HIDDEN.found(what, f"webhooks of {receivers}, their addresses are hidden", site, intake=intake)
+            yield from _faults_of_all(site, what, hidden)
         else:
             seen = f"{len(found)} webhooks, none leads to {intake}/alerts"
             yield NO_RECEIVER.found(what, seen, site, intake=intake)
@@ -145,14 +145,12 @@ def judge(site: str, intake: str, found: Sequence[Webhook]) -> Iterable[Finding]
     if not exact:
         seen = f"receiver {named[0].receiver} leads to {named[0].url}, not to {intake}/alerts"
         yield ELSEWHERE.found(what, seen, site, intake=intake)
-    routed = [webhook for webhook in named if webhook.routed]
-    if not routed:
-        seen = f"no route leads to receiver {named[0].receiver}"
-        yield UNROUTED.found(what, seen, site, receiver=named[0].receiver)
-    faults = [finding for webhook in routed for finding in _faults(site, what, webhook)]
+    faults = [finding for webhook in named if webhook.routed for finding in _faults(site, what, webhook)]
+    if not any(webhook.routed for webhook in named):
+        faults = [_unrouted(site, what, named[0])]
     yield from faults
-    if exact and routed and not faults:
-        yield fine(what, f"receiver {routed[0].receiver} leads to {intake}/alerts", site)
+    if exact and not faults:
+        yield fine(what, f"receiver {named[0].receiver} leads to {intake}/alerts", site)
 
 
 def _leading(found: Sequence[Webhook], intake: str) -> tuple[list[Webhook], list[Webhook]]:
@@ -165,7 +163,8 @@ def judge_routes(
     site: str, intake: str, found: Configuration, alerts: Iterable[Mapping[str, str]]
 ) -> Iterable[Finding]:
     """Whether alerts with these labels come to a receiver that leads to the intake, where there is one."""
-    ours = {webhook.receiver for webhook in _leading(found.webhooks, intake)[1] if webhook.routed}
+    named = _leading(found.webhooks, intake)[1] or [webhook for webhook in found.webhooks if webhook.hidden]
+    ours = {webhook.receiver for webhook in named if webhook.routed}
     told = [(labels, receivers_of(found.route, labels)) for labels in alerts] if ours else []
     for labels, receivers in told:
         if not ours & set(receivers):
@@ -174,6 +173,17 @@ def judge_routes(
             yield OTHER_ROUTE.found(f"route of {labels['alertname']}", seen, site, **places)
     if told and all(ours & set(receivers) for _, receivers in told):
         yield fine("routes in Alertmanager", f"all {len(told)} alerts go to {', '.join(sorted(ours))}", site)
+
+
+def _faults_of_all(site: str, what: str, webhooks: Sequence[Webhook]) -> Iterable[Finding]:
+    """What is wrong with whichever of them leads to the intake; nothing where one is as the intake needs it."""
+    faults = [list(_faults(site, what, one)) if one.routed else [_unrouted(site, what, one)] for one in webhooks]
+    return [] if [] in faults else [finding for some in faults for finding in some]
+
+
+def _unrouted(site: str, what: str, webhook: Webhook) -> Finding:
+    seen = f"no route leads to receiver {webhook.receiver}"
+    return UNROUTED.found(what, seen, site, receiver=webhook.receiver)
 
 
 def _faults(site: str, what: str, webhook: Webhook) -> Iterable[Finding]:

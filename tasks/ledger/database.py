@@ -25,6 +25,7 @@ from tasks.redact import redact
 
 Clock = Callable[[], datetime]
 
+_IN_MEMORY = (None, "", ":memory:")
 _WAIT = 10  # seconds for which a writer waits for another one
 _POSTGRESQL: dict[str, Any] = {
     "connect_timeout": 5,
@@ -139,6 +140,20 @@ class Database:
         self._engine.dispose()
 
 
+def ledger_file(url: str) -> Path | None:
+    """The file of a ledger on SQLite, whether it is there or not; None for one in memory or on PostgreSQL.
+
+    Raises:
+        LedgerUnavailable: the URL names nothing that can be a ledger, or a file whose folder is no place for one.
+    """
+    address = _address(url)
+    if address.get_backend_name() != "sqlite" or address.database in _IN_MEMORY:
+        return None
+    file = Path(str(address.database))
+    _refuse_network(file.parent)
+    return file
+
+
 def _address(url: str) -> URL:
     try:
         address = make_url(url)
@@ -160,7 +175,7 @@ def _name(address: URL) -> str:
 
 def _sqlite(address: URL, clock: Clock) -> sa.Engine:
     options: dict[str, Any] = {"connect_args": {"timeout": _WAIT}}
-    if address.database in (None, "", ":memory:"):
+    if address.database in _IN_MEMORY:
         # In memory there is one database per connection, and the tasks of a run are threads: they take turns.
         options = {"poolclass": sa.QueuePool, "pool_size": 1, "max_overflow": 0}
         options["connect_args"] = {"check_same_thread": False}
@@ -201,8 +216,11 @@ def _prepare_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise LedgerUnavailable(f"cannot make the ledger's folder {folder}: {error.strerror}") from error
-    kind = network_filesystem(folder)
-    if kind:
+    _refuse_network(folder)
+
+
+def _refuse_network(folder: Path) -> None:
+    if kind := network_filesystem(folder):
         raise LedgerUnavailable(
             f"the ledger's folder {folder} is on {kind}, where SQLite's locks cannot be relied on, so that two hosts "
             "could change the same thing at once: use a local folder, or PostgreSQL (RUNBOOKS_LEDGER=postgresql://...)"

@@ -82,9 +82,9 @@ def test_the_operator_has_all_permissions_and_the_viewer_may_not_write(site: Sit
     asked = site.bus().permissions()
     all_of_them = permissions.read(site.cluster("operator"), asked)
     reads_only = permissions.read(site.cluster("viewer"), asked)
-    assert kinds(permissions.judge("here", all_of_them, acts=True)) == set()
-    assert kinds(permissions.judge("here", reads_only, acts=True)) == {"may-not-write"}
-    assert kinds(permissions.judge("here", reads_only, acts=False)) == {"may-not-write-yet"}
+    assert kinds(permissions.judge("here", site.cluster("operator"), all_of_them, acts=True)) == set()
+    assert kinds(permissions.judge("here", site.cluster("operator"), reads_only, acts=True)) == {"may-not-write"}
+    assert kinds(permissions.judge("here", site.cluster("operator"), reads_only, acts=False)) == {"may-not-write-yet"}
     assert {permission for permission, has in reads_only.items() if not has} == {p for p in asked if p.writes}
 
 

@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from deployments.doctor import clocks, ledger
-from tasks.ledger import Ledger, LedgerUnavailable
+from deployments.doctor.looks import ToldElsewhere
+from tasks.ledger import Ledger
 from tasks.ledger.database import Database
 from tests.contract.ledger.places import Place
 from tests.contract.postgres import Postgres
@@ -42,7 +43,7 @@ def test_a_ledger_of_other_code_is_left_as_it_is(place: Place, version: str, exp
     set_version(place.url, version)
     try:
         assert kinds(ledger.judge(ledger.read(place.url))) == {expected}
-        with pytest.raises(LedgerUnavailable), ledger.opened(place.url):
+        with pytest.raises(ToldElsewhere), ledger.opened(place.url):
             pass
         assert ledger.read(place.url).version == version
     finally:

@@ -23,21 +23,21 @@ def cancelled(world: World, since: datetime) -> list[AuditRecord]:
     return [write for write in world.writes(since) if (write.verb, write.resource) == ("delete", "tasks")]
 
 
-def approve_all(world: World, run: str, most: int) -> int:
-    """Approves every plan that the run asks for, until it ends; how many there were."""
-    seen: set[str] = set()
+def approve_all(world: World, run: str, most: int) -> list[str]:
+    """Approves every plan that the run asks for, until it ends; says which plans."""
+    seen: dict[str, str] = {}
 
     def ended() -> bool:
         for question in world.ledger.approvals.waiting():
             if question.run == run and question.key not in seen:
-                seen.add(question.key)
+                seen[question.key] = "\n".join(question.plan)
                 world.ledger.approvals.answer(question.key, True, "ada")
         assert len(seen) <= most
         record = world.ledger.runs.get(run)
         return record is not None and record.outcome is not None
 
     wait_for("the end of the run", ended, 400)
-    return len(seen)
+    return list(seen.values())
 
 
 @pytest.mark.proves(RUNBOOK, "healthy")
@@ -74,7 +74,9 @@ def test_stuck_tasks_are_cancelled_one_at_a_time(healthy: World) -> None:
     assert record.outcome is Outcome.RECOVERED, report.verdict
     names = [write.name for write in cancelled(healthy, began)]
     assert names, "somebody was cancelled"
-    assert len(names) == len(set(names)) == asked, "none twice, and none without an answer of its own"
+    assert len(names) == len(set(names)), "none twice"
+    # Not all: what is answered when the queue has just drained is not done any more.
+    assert all(sum(name in plan for plan in asked) == 1 for name in names), "none without an answer of its own"
     assert {write.code for write in cancelled(healthy, began)} <= {200, 202}
 
 

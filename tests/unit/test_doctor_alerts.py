@@ -138,6 +138,10 @@ WEBHOOK = receivers.Webhook("runbooks", f"{INTAKE}/alerts")
         ([replace(WEBHOOK, url="http://chat/hook")], {"no-receiver"}),
         ([replace(WEBHOOK, url="<secret>")], {"receiver-hidden"}),
         ([replace(WEBHOOK, url="")], {"receiver-hidden"}),  # from a file
+        ([replace(WEBHOOK, url="", routed=False)], {"receiver-hidden", "receiver-unrouted"}),
+        ([replace(WEBHOOK, url="", token=False)], {"receiver-hidden", "receiver-without-token"}),
+        ([replace(WEBHOOK, url="", resolved=False)], {"receiver-hidden", "receiver-not-told-of-the-end"}),
+        ([replace(WEBHOOK, url="", token=False), replace(WEBHOOK, url="")], {"receiver-hidden"}),  # it may be the other
         ([replace(WEBHOOK, url="http://elsewhere/alerts")], {"receiver-elsewhere"}),
         ([replace(WEBHOOK, routed=False)], {"receiver-unrouted"}),
         ([replace(WEBHOOK, token=False)], {"receiver-without-token"}),
@@ -178,6 +182,7 @@ PAGER = {"receiver": "pager", "matchers": ['severity="warning"']}
     [
         ({"receiver": "pager"}, WEBHOOK, {"alert-routed-elsewhere"}),
         ({"receiver": "runbooks", "routes": [PAGER]}, WEBHOOK, {"alert-routed-elsewhere"}),
+        ({"receiver": "runbooks", "routes": [PAGER]}, replace(WEBHOOK, url=""), {"alert-routed-elsewhere"}),
         ({"receiver": "runbooks", "routes": [PAGER]}, replace(WEBHOOK, routed=False), set()),  # which is told elsewhere
         ({"receiver": "runbooks", "routes": [{**PAGER, "continue": True}]}, WEBHOOK, {"alert-routed-elsewhere"}),
         (

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import sqlite3
+import threading
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from uuid import uuid4
 
+import prefect
 import pytest
 from prefect.events.schemas.automations import Automation
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from deployments.automations import Fate, Told
 from deployments.doctor import clocks, deployed, intake, ledger, packages, pools, server, sites, triggers
 from deployments.doctor.finding import Finding, Health
+from deployments.doctor.looks import Look, take
 from deployments.manifest import manifest
 from tasks.ledger.schema import VERSION
 from tasks.sites import Saved, Site
@@ -36,6 +43,7 @@ def kinds(findings: Iterable[Finding]) -> set[str]:
     [
         (server.Server(""), {"prefect-not-named"}),
         (server.Server(URL, trouble="connection refused"), {"prefect-unreachable"}),
+        (server.Server(URL, trouble="it answers 401", kind=server.REFUSES), {"prefect-refuses"}),
         (server.Server(URL, "3.9.0"), {"prefect-versions-differ"}),
         (server.Server(URL, "3.8.8"), set()),
     ],
@@ -46,7 +54,7 @@ def test_the_server(seen: server.Server, expected: set[str]) -> None:
 
 # ---- the ledger ----------------------------------------------------------------------------------------------------
 
-LEDGER = ledger.Seen("ledger.db", "sqlite:///ledger.db", VERSION)
+LEDGER = ledger.Seen("ledger.db", VERSION)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +83,54 @@ def test_the_ledger_of_the_installation(own: str, installed: str, expected: set[
 def test_looking_at_a_ledger_makes_none(tmp_path: Path) -> None:
     file = tmp_path / "folder" / "ledger.db"
     assert kinds(ledger.judge(ledger.read(f"sqlite:///{file}"))) == {"ledger-missing"}
-    assert not file.exists()
+    assert not file.parent.exists()
+
+
+def test_looking_at_a_strange_file_leaves_it_as_it_is(tmp_path: Path) -> None:
+    """Another program's database, to which RUNBOOKS_LEDGER leads by mistake."""
+    file = tmp_path / "others.db"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("CREATE TABLE theirs (id INTEGER)")
+    before = file.read_bytes()
+    assert kinds(ledger.judge(ledger.read(f"sqlite:///{file}"))) == {"ledger-missing"}
+    assert (file.read_bytes(), list(tmp_path.iterdir())) == (before, [file])
+
+
+def test_what_is_told_of_the_ledger_already_breaks_no_other_look(tmp_path: Path) -> None:
+    def look() -> Iterable[Finding]:
+        with ledger.opened(f"sqlite:///{tmp_path / 'ledger.db'}"):
+            return []
+
+    assert take([Look("kill switch", look)]) == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ({"/health": (200, "true"), "/admin/version": (401, "{}")}, {"prefect-refuses"}),
+        ({"/health": (200, "<html>"), "/admin/version": (200, "<html>")}, {"prefect-api-elsewhere"}),
+        ({"/health": (500, "{}")}, {"prefect-unreachable"}),
+        ({"/health": (200, "true"), "/admin/version": (200, f'"{prefect.__version__}"')}, set()),
+    ],
+)
+def test_what_a_server_answers(answers: dict[str, tuple[int, str]], expected: set[str]) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = answers.get(self.path.removeprefix("/api"), (404, "{}"))
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as found:
+        threading.Thread(target=found.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{found.server_port}/api"
+        with temporary_settings({PREFECT_API_URL: url, PREFECT_CLIENT_MAX_RETRIES: 0}):
+            assert kinds(server.judge(server.read())) == expected
+        found.shutdown()
 
 
 # ---- Python and packages -------------------------------------------------------------------------------------------
@@ -112,7 +167,14 @@ def test_the_pins_that_matter_are_among_what_is_looked_at() -> None:
 
 LISTED = deployed.Listed("health-check", "health-check", "flows/a.py:a", "hash-1", scheduled=True, pool="runbooks")
 DEPLOYED = deployed.Deployed(
-    "id-1", "hash-1", "flows/a.py:a", paused=False, schedules_on=True, made_at=NOW - timedelta(days=1), waits_since=NOW
+    "id-1",
+    "hash-1",
+    "flows/a.py:a",
+    "runbooks",
+    paused=False,
+    schedules={"schedule-1": True},
+    made_at=NOW - timedelta(days=1),
+    waits_since=NOW,
 )
 BY_EVENT = replace(LISTED, scheduled=False)
 
@@ -124,7 +186,10 @@ BY_EVENT = replace(LISTED, scheduled=False)
         (replace(DEPLOYED, version="hash-0"), {"deployment-outdated"}),
         (replace(DEPLOYED, entrypoint="flows/b.py:b"), {"deployment-outdated"}),
         (replace(DEPLOYED, paused=True), {"deployment-paused"}),
-        (replace(DEPLOYED, schedules_on=False), {"schedule-paused"}),
+        (replace(DEPLOYED, schedules={"schedule-1": False}), {"schedule-paused"}),
+        (replace(DEPLOYED, schedules={}), {"schedule-missing"}),
+        (replace(DEPLOYED, pool=""), {"deployment-in-another-pool"}),  # its pool was deleted, and made again
+        (replace(DEPLOYED, pool="others"), {"deployment-in-another-pool"}),
         (replace(DEPLOYED, waits_since=None), {"schedule-not-kept"}),
         (replace(DEPLOYED, waits_since=None, made_at=NOW), set()),  # the scheduler has had no time yet
         (replace(DEPLOYED, waits_since=NOW - timedelta(minutes=6)), {"runs-late"}),
@@ -139,7 +204,7 @@ def test_a_deployment_with_a_schedule(found: deployed.Deployed | None, expected:
 @pytest.mark.parametrize(
     ("found", "expected"),
     [
-        (replace(DEPLOYED, schedules_on=False, waits_since=None), set()),
+        (replace(DEPLOYED, schedules={}, waits_since=None), set()),
         (replace(DEPLOYED, waits_since=NOW - timedelta(hours=1)), {"runs-late"}),
     ],
 )
@@ -202,6 +267,7 @@ POOL = pools.Pool("process", workers={"worker-1": "OFFLINE", "worker-2": "ONLINE
     ("pool", "expected"),
     [
         (None, {"pool-missing"}),
+        (replace(POOL, type="docker"), {"pool-of-another-type"}),
         (replace(POOL, paused=True), {"pool-paused"}),
         (replace(POOL, paused_queues=("default",)), {"queue-paused"}),
         (replace(POOL, limit=0), {"pool-limited-to-nothing"}),

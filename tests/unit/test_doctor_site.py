@@ -20,6 +20,7 @@ from tasks.model.criterion import Holds, Sample
 from tasks.model.evidence import Reading, UnknownReading
 from tasks.model.outcome import Trust
 from tasks.sites import Site
+from tasks.systems.kubernetes.client import Cluster
 from tasks.systems.kubernetes.permissions import Permission
 from tasks.systems.metrics import MissingMetric, Wanted
 from tests.unit.message_bus import bus
@@ -109,6 +110,7 @@ def test_the_cluster(server: cluster.Server, expected: set[str]) -> None:
     assert kinds(cluster.judge("prod", bus(), server)) == expected
 
 
+CLUSTER = Cluster("bus", "prod east", "/etc/kube config")
 READ, WRITE = Permission("apps/v1", "deployments", "get"), Permission("apps/v1", "deployments/scale", "patch")
 
 
@@ -123,14 +125,15 @@ READ, WRITE = Permission("apps/v1", "deployments", "get"), Permission("apps/v1",
     ],
 )
 def test_permissions(granted: dict[Permission, bool], acts: bool, expected: set[str]) -> None:
-    assert kinds(permissions.judge("prod", granted, acts=acts)) == expected
+    assert kinds(permissions.judge("prod", CLUSTER, granted, acts=acts)) == expected
 
 
 def test_what_is_missing_is_named_with_the_rules_that_grant_it() -> None:
-    (found,) = permissions.judge("prod", {READ: True, WRITE: False}, acts=True)
+    (found,) = permissions.judge("prod", CLUSTER, {READ: True, WRITE: False}, acts=True)
     assert found.seen == "1 of 2 are missing: patch deployments/scale.apps"
     assert "{apiGroups: [apps], resources: [deployments/scale], verbs: [patch]}" in found.mend
-    assert "runbooks role prod" in found.mend
+    kubectl = "kubectl --kubeconfig '/etc/kube config' --context 'prod east'"
+    assert f"runbooks role prod --user USER | {kubectl} apply -f -" in found.mend, "never whatever context is current"
 
 
 @pytest.mark.parametrize(

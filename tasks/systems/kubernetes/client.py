@@ -22,7 +22,7 @@ class Cluster:
     def __init__(self, namespace: str, context: str = "", kubeconfig: str = "", timeout: float = 10.0) -> None:
         self.namespace = namespace
         self.context = context
-        self._kubeconfig = kubeconfig
+        self.kubeconfig = kubeconfig
         self.timeout = timeout
 
     @cached_property
@@ -31,7 +31,7 @@ class Cluster:
         try:
             if self.context:
                 config.load_kube_config(
-                    config_file=self._kubeconfig or None, context=self.context, client_configuration=configuration
+                    config_file=self.kubeconfig or None, context=self.context, client_configuration=configuration
                 )
             else:
                 config.load_incluster_config(client_configuration=configuration)
