@@ -34,6 +34,7 @@ from tasks.systems.prefect import get_client
 SERVER, WORKER, INTAKE = "prefect-server", "worker", "intake"
 STOCK_WORKER = "stock"
 GRACE_SECONDS = 3.0  # what is stopped here is not waited for
+SEES_THROUGH_SECONDS = GRACE_SECONDS + 50  # but what it is writing is, until the worker itself kills what does not end
 START_SECONDS = 180.0  # a new SQLite file costs the server half a minute on a busy machine
 
 
@@ -160,7 +161,7 @@ class Stack:
 
     def stop_worker(self) -> None:
         """Ends the worker in order. Nothing happens if none runs."""
-        self._processes.stop((WORKER,))
+        self._processes.stop((WORKER,), patience=SEES_THROUGH_SECONDS)
 
     def _worker_is_online(self, name: str, since: datetime) -> bool:
         workers = f"{self.addresses.api}/work_pools/{WORK_POOL}/workers/filter"
@@ -197,7 +198,8 @@ class Stack:
 
     def stop(self) -> None:
         """Ends everything that was started here. Nothing happens if nothing runs."""
-        self._processes.stop((INTAKE, WORKER))
+        self._processes.stop((INTAKE,))
+        self.stop_worker()  # sees through what its runs are writing
         self._processes.stop((SERVER,))
 
     @contextmanager

@@ -7,7 +7,8 @@ from contextlib import contextmanager, suppress
 from uuid import UUID
 
 import httpx
-from prefect.exceptions import TerminationSignal
+from prefect._internal import control_listener
+from prefect.exceptions import ObjectNotFound, TerminationSignal
 
 from tasks.ledger import Ledger, LedgerUnavailable
 from tasks.model.outcome import Outcome
@@ -26,7 +27,9 @@ def noting_cancellation(ledger: Ledger, run: str) -> Iterator[None]:
     try:
         yield
     except TerminationSignal:
-        if cancelled(UUID(run)):
+        # The worker says why it ends the run; others who send a signal do not, and then Prefect has to be asked.
+        intent = control_listener.get_intent()
+        if intent == "cancel" or (intent is None and cancelled(UUID(run))):
             with suppress(LedgerUnavailable):  # then it counts as dead
                 ledger.runs.note(run, "ended", f"{Outcome.CANCELLED.value}: {WHY}")
                 ledger.runs.end(run, Outcome.CANCELLED, WHY, None)
@@ -34,10 +37,10 @@ def noting_cancellation(ledger: Ledger, run: str) -> Iterator[None]:
 
 
 def cancelled(run: UUID) -> bool:
-    """Whether a person cancelled the run. While Prefect cannot be asked: not that we know."""
+    """Whether a person cancelled the run. While Prefect cannot be asked, or does not know the run: not that we know."""
     try:
         with get_client(sync_client=True) as client:
             state = client.read_flow_run(run).state
-    except httpx.HTTPError:
+    except (httpx.HTTPError, ObjectNotFound):
         return False
     return state is not None and (state.is_cancelling() or state.is_cancelled())

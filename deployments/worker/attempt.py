@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from uuid import UUID
 
-import httpx
 from prefect.client.schemas.objects import FlowRun
 
 from deployments.worker.endings import Cause, Ending, to_be_told
 from deployments.worker.orders import Word
 from deployments.worker.process import Child
-from deployments.worker.server import Server
+from deployments.worker.server import Server, until_answered
 
 END_SECONDS = 30.0  # for a run that was told to end; then it is killed
-TELL_AGAIN_SECONDS = 2.0
 
 log = logging.getLogger("runbooks.worker")
 
 
 @dataclass
 class Attempt:
-    """A run at work. `cause` is set by whoever makes it end."""
+    """A run at work. `mark` is what its state bears while it is ours; `cause` is set by whoever makes it end."""
 
     run: FlowRun
     child: Child
+    mark: str = ""
     began: float = field(default_factory=time.monotonic)
     cause: Cause = Cause.ITSELF
     detail: str = ""
@@ -50,7 +48,10 @@ class Attempt:
 
     def look(self, silent: float, longest: float) -> None:
         """Kills the process when it gave no sign of life for `silent` seconds, when it is at work for more than
-        `longest` seconds, or when it did not end although it should have."""
+        `longest` seconds, or when it did not end although it should have. A spare that is only about to get its order
+        is left alone: it has been silent for as long as it waited."""
+        if not self.child.handed:
+            return
         now = time.monotonic()
         quiet, age = now - self.child.heard_at, now - self.began
         if self._told_to_end is not None and now - self._told_to_end > END_SECONDS:
@@ -69,21 +70,24 @@ class Attempt:
         return Ending(self.cause, code, self.child.process.pid, self.detail)
 
 
-async def tell(server: Server, run: UUID, processes: Collection[str | None], ending: Ending, worker: str) -> None:
+async def tell(
+    server: Server, run: UUID, processes: Collection[str | None], ending: Ending, worker: str, mark: str = ""
+) -> None:
     """Tells Prefect about the end of a process, as soon as it can be reached, if it does not know yet.
 
-    A run that another process executes by now is not touched: one that is not among `processes`.
+    A run that another process executes by now is not touched: one that is not among `processes`, or that was granted
+    to another worker, whose state bears another mark.
     """
-    while True:
-        try:
-            now = await server.read(run)
-            if now is None or now.infrastructure_pid not in processes:
-                return
-            state = to_be_told(ending, now.state, worker)
-            if state is not None:
-                await server.tell(run, state)
-                log.warning("run %s (%s) is %s: %s", now.name, str(run)[:8], state.name, state.message)
+
+    async def once() -> None:
+        now = await server.read(run)
+        if now is None or now.infrastructure_pid not in processes:
             return
-        except httpx.HTTPError as error:
-            log.warning("run %s: its end cannot be told to Prefect yet: %r", str(run)[:8], error)
-            await asyncio.sleep(TELL_AGAIN_SECONDS)
+        if mark and now.state is not None and now.state.is_pending() and now.state.message != mark:
+            return
+        state = to_be_told(ending, now.state, worker)
+        if state is not None:
+            await server.tell(run, state)
+            log.warning("run %s (%s) is %s: %s", now.name, str(run)[:8], state.name, state.message)
+
+    await until_answered(f"run {str(run)[:8]}: its end cannot be told to Prefect yet", once)

@@ -28,6 +28,7 @@ class Cause(StrEnum):
     STOPPED = "stopped"  # its worker was told to end
     HUNG = "hung"  # it gave no sign of life
     TOO_LONG = "too long"  # it took longer than any run may
+    NOT_STARTED = "not started"  # what its deployment or the pool says of it makes no sense
     LEFT = "left"  # its worker was killed, and it ended before another one looked
 
 
@@ -48,6 +49,8 @@ class Ending:
                 return f"the process {self.pid} {self.detail}, and was killed"
             case Cause.TOO_LONG:
                 return f"the process {self.pid} {self.detail}, longer than any run may be, and was killed"
+            case Cause.NOT_STARTED:
+                return f"it cannot be started: {self.detail}"
             case Cause.LEFT:
                 return f"the worker of this run was killed, and its process {self.pid} ended before the run did"
         if self.code is None:

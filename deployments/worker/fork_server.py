@@ -24,6 +24,7 @@ from deployments.worker.orders import Ready
 from tasks.version import code_version
 
 FORK = b"f"
+LONGEST = 2_000  # characters of a reason
 ENGINE = (
     "prefect.task_engine",
     "prefect.utilities.visualization",
@@ -118,7 +119,7 @@ def in_one_sentence(error: BaseException) -> str:
     places = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
     if isinstance(error, SyntaxError) and error.filename:
         places.append((Path(error.filename), error.lineno))
-    text = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    text = f"{type(error).__name__}: {' '.join(str(error).split())}"[:LONGEST]
     for path, line in reversed(places):
         if path.is_relative_to(Path.cwd()) and "site-packages" not in path.parts and path != Path(__file__):
             return f"{path.relative_to(Path.cwd())}, line {line}: {text}"

@@ -74,7 +74,7 @@ class Lifeline(threading.Thread):
         while time.monotonic() < deadline:
             if self._over.wait(ASK_SECONDS):
                 return
-            if cancelled(self._run):
+            if self._cancelled():
                 end(Word.CANCEL)
                 break
         else:
@@ -82,6 +82,13 @@ class Lifeline(threading.Thread):
             os.kill(os.getpid(), signal.SIGTERM)  # for Prefect's engine a crash, which it reports
         if not self._over.wait(GRACE_SECONDS):
             os.killpg(0, signal.SIGKILL)
+
+    def _cancelled(self) -> bool:
+        try:
+            return cancelled(self._run)
+        except Exception as error:  # whatever it is, the limit holds
+            log.warning("whether this run was cancelled cannot be told: %r", error)
+            return False
 
 
 def end(word: Word) -> None:

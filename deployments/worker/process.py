@@ -100,8 +100,8 @@ class Watched:
 
 @dataclass
 class Child:
-    """One child: a spare until it is handed an order. `heard_at` is when it last gave a sign of life, `done_at`
-    when its flow was over; both by the steady clock."""
+    """One child: a spare, which waits in silence, until it is handed an order. `heard_at` is when it last gave a sign
+    of life, `done_at` when its flow was over; both by the steady clock."""
 
     process: Watched
     version: str
@@ -109,6 +109,7 @@ class Child:
     writer: asyncio.StreamWriter
     heard_at: float
     done_at: float | None = None
+    handed: bool = False
 
     @classmethod
     async def meet(cls, channel: socket.socket) -> Child:
@@ -130,16 +131,17 @@ class Child:
             raise
 
     def hand(self, order: Order) -> None:
-        """Gives the child its run."""
+        """Gives the child its run. From now on it has to give signs of life."""
+        self.handed, self.heard_at = True, time.monotonic()
         self.writer.write(order.line())
 
     def say(self, word: Word) -> None:
-        """Says something to a child at work; nothing happens when it is gone."""
-        if not self.writer.is_closing():
+        """Says something to a child at work; nothing happens when it has no order yet, or is gone."""
+        if self.handed and not self.writer.is_closing():
             self.writer.write(word.line())
 
     def dismiss(self) -> None:
-        """Lets a spare go: it ends when it reads the end of the line."""
+        """Closes the line: a spare ends when it reads that, and of one that has ended nothing is kept open."""
         self.writer.close()
 
     async def listen(self) -> None:

@@ -11,13 +11,19 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from deployments.worker.endings import Cause
+
 
 class AlreadyRuns(Exception):
     """Another worker of this name is at work on this host."""
 
 
 class Record(BaseModel):
-    """A run and its process; `started` and `boot` tell it from a later process with the same number."""
+    """A run and its process; `started` and `boot` tell it from a later process with the same number.
+
+    It is written before the run is taken: `mark` tells whether it was granted to us. `cause` is why the process ends,
+    as far as its worker knew.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -25,11 +31,13 @@ class Record(BaseModel):
     pid: int
     started: str
     boot: str
+    mark: str = ""
+    cause: Cause = Cause.LEFT
 
     @classmethod
-    def of(cls, run: UUID, pid: int) -> Record:
-        """The record of a run and a process that is alive."""
-        return cls(run=run, pid=pid, started=_started(pid), boot=_boot())
+    def of(cls, run: UUID, pid: int, mark: str, cause: Cause = Cause.LEFT) -> Record:
+        """The record of a run and a process as it is now."""
+        return cls(run=run, pid=pid, started=_started(pid), boot=_boot(), mark=mark, cause=cause)
 
     @property
     def alive(self) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import httpx
@@ -27,9 +28,14 @@ from tasks.systems.errors import explain
 from tasks.version import ROOT
 
 BEAT_SECONDS = 10.0
+ASK_AGAIN_SECONDS = 2.0
 REMEMBER_SECONDS = 30.0  # so long a change of a deployment's or the pool's variables may go unnoticed
 CLOCKS_DIFFER_BY = timedelta(seconds=1)  # a run that is due by the server's clock is found by ours
 _DIRECTORY_STEP = "prefect.deployments.steps.set_working_directory"
+
+T = TypeVar("T")
+
+log = logging.getLogger("runbooks.worker")
 
 
 class NoPool(Exception):
@@ -81,40 +87,57 @@ class Server:
         answers = await self._client.get_scheduled_flow_runs_for_work_pool(WORK_POOL, scheduled_before=soon)
         return [answer.flow_run for answer in answers]
 
-    async def claim(self, run: FlowRun, orphan_seconds: float) -> Order | None:
+    def new_mark(self) -> str:
+        """What the state of a run bears once it is granted to this worker."""
+        return f"taken by the worker {self._worker!r} ({uuid.uuid4().hex[:8]})"
+
+    async def claim(self, run: FlowRun, mark: str, orphan_seconds: float) -> Order | None:
         """Takes a run for this worker, as an order for a child; None when somebody else has it, or it may not start.
 
         Raises:
             CannotStart: it is taken, but what its deployment or the work pool says of it makes no sense.
+            httpx.HTTPError: it is not taken, because the server does not do its work; it is due as before.
         """
-        taking = asyncio.create_task(self._take(run))
+        making = asyncio.create_task(self._order(run, orphan_seconds))
         try:
-            order = await self._order(run, orphan_seconds)
+            state = await self._take(run, mark)
+        finally:
+            await asyncio.wait({making})
+            trouble = making.exception()
+        if state is None:
+            return None
+        try:
+            if _passes(trouble):
+                what = f"run {str(run.id)[:8]}: its deployment cannot be read yet"
+                order = await until_answered(what, lambda: self._order(run, orphan_seconds))
+            else:
+                order = making.result()
         except Exception as error:
-            if await taking is None:
-                return None
             raise CannotStart(explain(error)) from error
-        state = await taking
-        return order.model_copy(update={"run": run.model_copy(update={"state": state})}) if state else None
+        return order.model_copy(update={"run": run.model_copy(update={"state": state})})
 
-    async def _take(self, run: FlowRun) -> State | None:
+    async def _take(self, run: FlowRun, mark: str) -> State | None:
         """The server grants it to one only. When its answer is lost, the mark in the state tells who has it."""
-        mark = f"taken by the worker {self._worker!r} ({uuid.uuid4().hex[:8]})"
+        lost: httpx.HTTPError | None = None
+        answer: OrchestrationResult[Any] | None = None
         try:
-            answer: OrchestrationResult[Any] | None = await self._client.set_flow_run_state(
-                run.id, Pending(message=mark)
-            )
+            answer = await self._client.set_flow_run_state(run.id, Pending(message=mark))
         except ObjectNotFound:
             return None  # it was deleted
-        except httpx.HTTPError:
-            answer = None
+        except httpx.HTTPError as error:
+            lost = error
         if answer is not None and answer.status is SetStateStatus.ACCEPT:
             return answer.state
         # Lost, or given to the repeat of a call that had been granted: the client repeats what the server was too busy
-        # to answer.
-        now = await self.read(run.id)
+        # to answer. It is asked until it says whose the run is: nobody else would look after one that is ours.
+        what = f"run {str(run.id)[:8]}: whether it was taken cannot be told yet"
+        now = await until_answered(what, lambda: self.read(run.id))
         state = now.state if now else None
-        return state if state is not None and state.is_pending() and state.message == mark else None
+        if state is not None and state.is_pending() and state.message == mark:
+            return state
+        if lost is not None and state is not None and state.is_scheduled():
+            raise lost
+        return None
 
     async def _order(self, run: FlowRun, orphan_seconds: float) -> Order:
         """The run, and in what its deployment and the pool's template want it to differ from this worker."""
@@ -161,6 +184,23 @@ class Server:
             state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.CANCELLING])),
         )
         return {run.id for run in await self._client.read_flow_runs(flow_run_filter=which)}
+
+
+def _passes(trouble: BaseException | None) -> bool:
+    """Whether it is the server's trouble, and not what was asked of it."""
+    if isinstance(trouble, httpx.HTTPStatusError):
+        return trouble.response.is_server_error
+    return isinstance(trouble, httpx.TransportError)
+
+
+async def until_answered(what: str, ask: Callable[[], Awaitable[T]]) -> T:
+    """Asks the server until it answers; what is the matter is logged, as `what`."""
+    while True:
+        try:
+            return await ask()
+        except httpx.HTTPError as error:
+            log.warning("%s: %s", what, explain(error))
+            await asyncio.sleep(ASK_AGAIN_SECONDS)
 
 
 def own_entrypoint(deployment: DeploymentResponse | None, root: Path = ROOT) -> str | None:

@@ -12,9 +12,11 @@ import logging
 import time
 from contextlib import suppress
 
+from deployments.worker.again import again, every
 from deployments.worker.code import OWN, Code, Fingerprint
 from deployments.worker.process import Child, NoChild, Watched
 from deployments.worker.template import NoTemplate, Template
+from tasks.systems.errors import explain
 
 LOOK_SECONDS = 1.0  # between two looks at the code
 END_SECONDS = 5.0  # for processes that are not needed any more
@@ -42,7 +44,7 @@ class Spares:
         self._asked.set()
         try:
             while not (child := await self._ready.get()).process.alive:
-                continue
+                child.dismiss()
             return child
         finally:
             self._waiting -= 1
@@ -54,20 +56,22 @@ class Spares:
 
     async def keep_template(self) -> None:
         """Keeps a template of the code as it is now, for ever."""
-        while True:
-            now = await asyncio.to_thread(self._code.fingerprint)
-            why = self.template.why_renew(now) if self.template else "a template is needed"
-            if why and self._back_off.over(now):
-                await self._renew(why, now)
-            await asyncio.sleep(LOOK_SECONDS)
+        await again("the template cannot be looked after", self._look, every(LOOK_SECONDS))
+
+    async def _look(self) -> None:
+        now = await asyncio.to_thread(self._code.fingerprint)
+        why = self.template.why_renew(now) if self.template else "a template is needed"
+        if why and self._back_off.over(now):
+            await self._renew(why, now)
 
     async def _renew(self, why: str, now: Fingerprint) -> None:
         log.info("%s: importing the runbooks", why)
         try:
             new = await Template.start(self._code)
-        except NoTemplate as error:
+        except Exception as error:  # also that no process can be started: an update may just be replacing Python
             seconds = self._back_off.failed(now)
-            log.error("the runbooks cannot be imported, the next attempt is in %.0f s: %s", seconds, error)
+            said = error if isinstance(error, NoTemplate) else explain(error)
+            log.error("the runbooks cannot be imported, the next attempt is in %.0f s: %s", seconds, said)
             return
         self._back_off = BackOff()
         old, self.template = self.template, new
@@ -79,15 +83,17 @@ class Spares:
 
     async def keep_full(self) -> None:
         """Keeps as many spares as are wanted, for ever."""
-        while True:
-            self._asked.clear()
-            missing = self._count + self._waiting - self._ready.qsize()
-            if missing <= 0 or self.template is None or not self.template.process.alive:
-                await self._asked.wait()
-            elif not self._waiting and not self._ready.empty() and await self._asked_within(LET_BEGIN_SECONDS):
-                continue  # somebody waits: no time to lose
-            else:
-                await self._fork(self.template)
+        await again("no spare can be made", self._fill)
+
+    async def _fill(self) -> None:
+        self._asked.clear()
+        missing = self._count + self._waiting - self._ready.qsize()
+        if missing <= 0 or self.template is None or not self.template.process.alive:
+            await self._asked.wait()
+        elif not self._waiting and not self._ready.empty() and await self._asked_within(LET_BEGIN_SECONDS):
+            return  # somebody waits: no time to lose
+        else:
+            await self._fork(self.template)
 
     async def _asked_within(self, seconds: float) -> bool:
         try:

@@ -38,11 +38,16 @@ class Template:
     async def start(cls, code: Code) -> Template:
         """Raises:
         NoTemplate: it cannot import the code, or takes too long.
+        OSError: no process can be started.
         """
         fingerprint = await asyncio.to_thread(code.fingerprint)
         ours, its = socket.socketpair()
-        with its:
-            process = Watched(await asyncio.to_thread(_launch, code, its.fileno()))
+        try:
+            with its:
+                process = Watched(await asyncio.to_thread(_launch, code, its.fileno()))
+        except BaseException:
+            ours.close()  # whatever was started ends when it reads the end of the line
+            raise
         try:
             ready = await _readiness(ours)
             if await asyncio.to_thread(code.fingerprint) != fingerprint:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +13,14 @@ from uuid import UUID
 
 import httpx
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Crashed
 
+from deployments.worker.again import again, every
 from deployments.worker.attempt import END_SECONDS, Attempt, tell
 from deployments.worker.endings import Cause, Ending
 from deployments.worker.events import CANCELLING, follow
-from deployments.worker.orders import process_name
-from deployments.worker.process import Watched, reap_strangers
+from deployments.worker.orders import Order, process_name
+from deployments.worker.orphans import see_off
+from deployments.worker.process import reap_strangers
 from deployments.worker.records import Record, Records
 from deployments.worker.server import BEAT_SECONDS, CannotStart, NoPool, Server
 from deployments.worker.slots import Slots
@@ -78,14 +79,15 @@ class Worker:
             asyncio.get_running_loop().add_signal_handler(signum, self.stop)
         getting_ready = [self._spawn(self._spares.keep_template()), self._spawn(self._spares.keep_full())]
         try:
-            await self._reach_the_server()
+            if not await self._reach_the_server():
+                return
             for record in self._records.left():
                 self._spawn(self._see_off(record))
-            finding = self._spawn(self._keep("due runs cannot be asked for", self._start_due, self._until_woken))
+            finding = self._spawn(again("due runs cannot be asked for", self._start_due, self._until_woken))
             minding = [
-                self._spawn(self._keep("no sign of life can be given", self._server.beat, _every(BEAT_SECONDS))),
-                self._spawn(self._keep("the processes cannot be looked at", self._look, _every(LOOK_SECONDS))),
-                self._spawn(self._keep("cancelled runs", self._ask_for_cancelled, _every(CANCELLED_SECONDS))),
+                self._spawn(again("no sign of life can be given", self._server.beat, every(BEAT_SECONDS))),
+                self._spawn(again("the processes cannot be looked at", self._look, every(LOOK_SECONDS))),
+                self._spawn(again("cancelled runs", self._ask_for_cancelled, every(CANCELLED_SECONDS))),
                 self._spawn(follow(self._server.pool, self._hear)),
             ]
             await self._stop.wait()
@@ -96,9 +98,23 @@ class Worker:
             await _end(*getting_ready)
             await self._spares.stop()
 
-    async def _reach_the_server(self) -> None:
+    async def _reach_the_server(self) -> bool:
+        """Whether it was reached before the worker was told to stop.
+
+        Raises:
+            NoPool: there is nothing to work on.
+        """
+        reaching, stopping = asyncio.create_task(self._first_beat()), asyncio.create_task(self._stop.wait())
+        await asyncio.wait({reaching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        reached = reaching.done() and not self._stop.is_set()
+        await _end(*([] if reached else [reaching]), stopping)
+        if reached:
+            reaching.result()
+        return reached
+
+    async def _first_beat(self) -> None:
         said = ""
-        while not self._stop.is_set():
+        while True:
             try:
                 await self._server.beat()
                 return
@@ -115,7 +131,12 @@ class Worker:
         if event != CANCELLING:
             self._wake.set()
         elif run in self._attempts:
-            self._attempts[run].end(Cause.CANCELLED)
+            self._tell_to_end(self._attempts[run], Cause.CANCELLED)
+
+    def _tell_to_end(self, attempt: Attempt, cause: Cause) -> None:
+        attempt.end(cause)
+        # Should Prefect not hear of it while we are here, the next worker will know.
+        self._note(Record.of(attempt.run.id, attempt.child.process.pid, attempt.mark, attempt.cause))
 
     async def _until_woken(self) -> None:
         with suppress(TimeoutError):
@@ -126,45 +147,67 @@ class Worker:
         self._wake.clear()
         due = [run for run in await self._server.due() if run.id not in self._orphans]
         for run in self._slots.choose(due, [attempt.run for attempt in self._attempts.values()]):
-            attempt = Attempt(run, await self._spares.take())
+            attempt = Attempt(run, await self._spares.take(), self._server.new_mark())
             self._attempts[run.id] = attempt
             self._idle.clear()
             self._spawn(self._see_through(attempt))
 
     async def _see_through(self, attempt: Attempt) -> None:
-        run, child = attempt.run, attempt.child
+        run, taken, spare = attempt.run, True, True
+        # Before it is taken: one that was granted, and of which nobody knew after that, would be Pending for ever.
+        self._note(Record.of(run.id, attempt.child.process.pid, attempt.mark))
         try:
-            order = await self._server.claim(run, self._patience.orphan)
-            if order is None:
-                self._spares.put_back(child)
-                return
-            self._note(Record.of(run.id, child.process.pid))
-            child.hand(order)
-            log.info("run %s (%s) begins in process %d", run.name, str(run.id)[:8], child.process.pid)
-            process = process_name(child.process.pid)
-            beside = [self._spawn(child.listen())]
-            if order.own is None:  # else the child says so itself, with other things
-                beside.append(self._spawn(self._introduce(run.id, process)))
-            ending = await attempt.ended()
-            await _end(*beside)
-            # What it said of an earlier attempt it may say still, when this one died in its first second.
-            await tell(self._server, run.id, {None, run.infrastructure_pid, process}, ending, self._name)
+            order = await self._server.claim(run, attempt.mark, self._patience.orphan)
+            taken = order is not None
+            if order is not None:
+                await self._tell(attempt, await self._execute(attempt, order))
             self._records.forget(run.id)
         except CannotStart as error:
-            self._spares.put_back(child)
             log.error("run %s (%s) cannot be started: %s", run.name, str(run.id)[:8], error)
-            await self._server.tell(run.id, Crashed(message=f"it cannot be started: {error}"))
+            await self._tell(attempt, Ending(Cause.NOT_STARTED, None, attempt.child.process.pid, str(error)))
+            self._records.forget(run.id)
         except httpx.HTTPError as error:  # it was not taken; it is found again
-            self._spares.put_back(child)
+            taken = False
+            self._records.forget(run.id)
             log.warning("run %s (%s) cannot be taken yet: %s", run.name, str(run.id)[:8], explain(error))
         except Exception:
-            child.process.kill()
+            spare = False
+            attempt.child.process.kill()
             raise
         finally:
             del self._attempts[run.id]
-            self._wake.set()
+            if spare and not attempt.child.handed:
+                self._spares.put_back(attempt.child)
+            else:
+                attempt.child.dismiss()
+            if taken:  # a slot is free; what could not be taken has to wait for its next turn
+                self._wake.set()
             if not self._attempts:
                 self._idle.set()
+
+    async def _execute(self, attempt: Attempt, order: Order) -> Ending:
+        """Hands the run to its child, and waits for the end."""
+        run = attempt.run
+        if attempt.cause is not Cause.ITSELF:  # it was told to end before it began
+            return Ending(attempt.cause, None, attempt.child.process.pid)
+        if not attempt.child.process.alive:
+            attempt.child.dismiss()
+            attempt.child = await self._spares.take()
+            self._note(Record.of(run.id, attempt.child.process.pid, attempt.mark))
+        child = attempt.child
+        child.hand(order)
+        log.info("run %s (%s) begins in process %d", run.name, str(run.id)[:8], child.process.pid)
+        beside = [self._spawn(child.listen())]
+        if order.own is None:  # else the child says so itself, with other things
+            beside.append(self._spawn(self._introduce(run.id, process_name(child.process.pid))))
+        ending = await attempt.ended()
+        await _end(*beside)
+        return ending
+
+    async def _tell(self, attempt: Attempt, ending: Ending) -> None:
+        # What it said of an earlier attempt it may say still, when this one died in its first second.
+        processes = {None, attempt.run.infrastructure_pid, process_name(attempt.child.process.pid)}
+        await tell(self._server, attempt.run.id, processes, ending, self._name, attempt.mark)
 
     def _note(self, record: Record) -> None:
         try:
@@ -178,14 +221,9 @@ class Worker:
             await self._server.started(run, process)
 
     async def _see_off(self, record: Record) -> None:
-        """What a killed worker of this name left behind: a run that goes on, or one that ended without a word."""
         self._orphans.add(record.run)
         try:
-            if record.alive:
-                log.warning("run %s goes on in process %d without its worker", str(record.run)[:8], record.pid)
-                await Watched(record.pid).ended()
-            ending = Ending(Cause.LEFT, None, record.pid)
-            await tell(self._server, record.run, {None, process_name(record.pid)}, ending, self._name)
+            await see_off(self._server, record, self._name, self._patience.orphan)
             self._records.forget(record.run)
         finally:
             self._orphans.discard(record.run)
@@ -209,7 +247,7 @@ class Worker:
             log.info("stopping: %d runs may go on for %.0f s", len(self._attempts), self._patience.grace)
             await self._all_over(self._patience.grace, self._hurry)
         for attempt in self._attempts.values():
-            attempt.end(Cause.STOPPED)
+            self._tell_to_end(attempt, Cause.STOPPED)
         await self._all_over(END_SECONDS + 2 * LOOK_SECONDS + TELL_SECONDS)
         for attempt in list(self._attempts.values()):  # Prefect could not be told; the next worker of this name will
             attempt.child.process.kill()
@@ -232,22 +270,6 @@ class Worker:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             log.error("this should not happen", exc_info=error)
-
-    async def _keep(self, what: str, work: Callable[[], Awaitable[None]], rest: Callable[[], Awaitable[None]]) -> None:
-        """Does something again and again. What goes wrong is told once, until it goes well again."""
-        said = ""
-        while True:
-            try:
-                await work()
-                said = ""
-            except Exception as error:
-                if said != (said := explain(error)):
-                    log.warning("%s: %s", what, said)
-            await rest()
-
-
-def _every(seconds: float) -> Callable[[], Awaitable[None]]:
-    return lambda: asyncio.sleep(seconds)
 
 
 async def _end(*tasks: asyncio.Task[Any]) -> None:

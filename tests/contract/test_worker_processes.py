@@ -181,6 +181,38 @@ def test_the_template_is_renewed_and_runs_are_not_touched(
     run(body())
 
 
+def test_what_goes_wrong_while_a_template_or_a_spare_is_made_is_tried_again(
+    code: Code, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An update replaces Python itself for a moment; the files are gone for a moment; there are too many open files."""
+    launch, pair = templates._launch, socket.socketpair
+    launches, pairs = iter([FileNotFoundError(2, "No such file or directory", "python")]), iter([None, OSError(24, "")])
+
+    def launched(*given: Any) -> int:
+        if trouble := next(launches, None):
+            raise trouble
+        return launch(*given)
+
+    def paired(*given: Any) -> Any:
+        if trouble := next(pairs, None):
+            raise trouble
+        return pair(*given)
+
+    monkeypatch.setattr(templates, "_launch", launched)
+
+    async def body() -> None:
+        async with keeping(Spares(1, code)) as spares:
+            await until("the failure", lambda: "python" in caplog.text)
+            monkeypatch.setattr(socket, "socketpair", paired)
+            assert (await spares.take()).process.alive
+            code.root.rename(code.root.with_suffix(".away"))
+            await until("the other failure", lambda: str(code.root) in caplog.text)
+            code.root.with_suffix(".away").rename(code.root)
+            assert (await spares.take()).process.alive
+
+    run(body())
+
+
 def pipe(root: Path) -> Path:
     os.mkfifo(root / "pipe")
     return root / "pipe"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 import threading
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 from prefect import State
-from prefect.exceptions import TerminationSignal
+from prefect._internal import control_listener
+from prefect.exceptions import ObjectNotFound, TerminationSignal
 from prefect.states import Cancelling, Running
 
 from tasks import cancellation
@@ -127,6 +129,31 @@ def test_only_a_run_that_a_person_cancelled_is_over(
     assert record is not None
     assert record.outcome is outcome
     assert (record.ended_at is not None) == (outcome is not None)
+
+
+@pytest.mark.parametrize(
+    ("intent", "outcome"), [("cancel", Outcome.CANCELLED), ("relinquish", None)], ids=["person", "stop"]
+)
+def test_what_the_worker_said_counts_also_when_prefect_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, intent: Any, outcome: Outcome | None
+) -> None:
+    monkeypatch.setattr(cancellation, "get_client", lambda sync_client: Prefect(None))
+    monkeypatch.setattr(control_listener, "_intent", intent)
+    case = inline_case(monkeypatch, run=RUN)
+    with pytest.raises(TerminationSignal), noting_cancellation(case.ledger, RUN):
+        told_to_end()
+    record = case.ledger.runs.get(RUN)
+    assert record is not None
+    assert record.outcome is outcome
+
+
+def test_a_run_that_was_deleted_was_not_cancelled_as_far_as_we_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Deleted(Prefect):
+        def read_flow_run(self, run: object) -> Any:
+            raise ObjectNotFound(Exception("404"))
+
+    monkeypatch.setattr(cancellation, "get_client", lambda sync_client: Deleted(None))
+    assert not cancellation.cancelled(UUID(RUN))
 
 
 def test_any_other_end_is_not_its_business(monkeypatch: pytest.MonkeyPatch) -> None:

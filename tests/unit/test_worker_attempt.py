@@ -40,6 +40,7 @@ class Spoken:
         self.process = Process()
         self.heard_at = now
         self.done_at: float | None = None
+        self.handed = True
         self.heard: list[Word] = []
 
     def say(self, word: Word) -> None:
@@ -80,6 +81,16 @@ def test_a_silent_process_is_killed(attempt: Attempt, child: Any, clock: Steady)
     clock.forward(1)
     assert look(attempt, child)
     assert (attempt.cause, attempt.detail) == (Cause.HUNG, "gave no sign of life for 91 s")
+
+
+def test_a_spare_that_waited_for_long_and_is_about_to_get_its_order_is_left_alone(
+    attempt: Attempt, child: Any, clock: Steady
+) -> None:
+    child.handed = False
+    clock.forward(LONGEST + SILENT)
+    assert not look(attempt, child)
+    child.handed = True
+    assert look(attempt, child)
 
 
 def test_a_run_that_takes_too_long_is_killed_although_its_process_lives(
@@ -149,7 +160,7 @@ class Prefect:
 
 
 def tell_end(server: Any, monkeypatch: pytest.MonkeyPatch, code: int = -9) -> list[StateType]:
-    monkeypatch.setattr("deployments.worker.attempt.TELL_AGAIN_SECONDS", 0)
+    monkeypatch.setattr("deployments.worker.server.ASK_AGAIN_SECONDS", 0)
     asyncio.run(tell(server, server.run.id, {None, "host:4711"}, Ending(Cause.ITSELF, code, 4711), "w1"))
     return [state.type for state in server.told]
 

@@ -16,6 +16,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.states import Pending
 
 from deployments.manifest import manifest
+from deployments.worker.endings import Cause
 from deployments.worker.orders import Order
 from deployments.worker.own import own_flows
 from deployments.worker.records import AlreadyRuns, Record, Records
@@ -82,7 +83,7 @@ def test_every_deployment_of_the_manifest_has_its_flow_imported() -> None:
 
 
 def test_a_record_tells_a_process_from_a_later_one_with_its_number() -> None:
-    record = Record.of(RUN, os.getpid())
+    record = Record.of(RUN, os.getpid(), "mark")
     assert record.alive
     assert not record.model_copy(update={"started": "1"}).alive
     assert not record.model_copy(update={"boot": "another"}).alive
@@ -90,7 +91,7 @@ def test_a_record_tells_a_process_from_a_later_one_with_its_number() -> None:
 
 def test_a_dead_process_is_not_alive_not_even_as_remains() -> None:
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    record = Record.of(RUN, process.pid)
+    record = Record.of(RUN, process.pid, "mark")
     assert record.alive
     process.send_signal(signal.SIGKILL)
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
@@ -101,13 +102,15 @@ def test_a_dead_process_is_not_alive_not_even_as_remains() -> None:
 
 def test_what_was_not_seen_through_is_found_by_the_next_worker(tmp_path: Path) -> None:
     records = Records(tmp_path / "w1")
-    first, second = Record.of(RUN, os.getpid()), Record.of(uuid.UUID(int=8), os.getpid())
+    first, second = Record.of(RUN, os.getpid(), "mark"), Record.of(uuid.UUID(int=8), os.getpid(), "mark", Cause.STOPPED)
     records.keep(first)
     records.keep(second)
     records.forget(second.run)
     records.forget(second.run)
     (tmp_path / "w1" / "broken.json").write_text("{")
     assert list(records.left()) == [first]
+    records.keep(second)
+    assert {record.cause for record in records.left()} == {Cause.LEFT, Cause.STOPPED}
     assert not (tmp_path / "w1" / "broken.json").exists()
 
 

@@ -13,9 +13,10 @@ from prefect import State
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.responses import DeploymentResponse, SetStateStatus
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Pending, Running
+from prefect.states import Pending, Running, Scheduled
 from prefect.workers.process import ProcessWorker
 
+from deployments.worker import server as server_module
 from deployments.worker.orders import Order
 from deployments.worker.server import CannotStart, Server
 
@@ -53,10 +54,11 @@ def claim(prefect: Prefect, **of_run: Any) -> Order | None:
     server = Server(prefect, "w1")  # type: ignore[arg-type]
     server._template = ProcessWorker.get_default_base_job_template()
     run = FlowRun(id=uuid.uuid4(), name="a run", flow_id=uuid.uuid4(), deployment_id=DEPLOYMENT, **of_run)
-    return asyncio.run(server.claim(run, 900))
+    return asyncio.run(server.claim(run, server.new_mark(), 900))
 
 
 LOST = httpx.ReadTimeout("no answer")
+REQUEST = httpx.Request("POST", "http://prefect/set_state")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,7 @@ LOST = httpx.ReadTimeout("no answer")
         (REJECT, False, False),
         (ABORT, False, False),
         (LOST, True, True),
-        (LOST, False, False),
+        (httpx.HTTPStatusError("500", request=REQUEST, response=httpx.Response(500)), True, True),
         (ABORT, True, True),  # to the repeat of a call whose answer got lost
         (ObjectNotFound(Exception("404")), False, False),
     ],
@@ -79,6 +81,34 @@ def test_a_run_is_ours_exactly_when_it_was_granted(
     if order is not None:
         assert order.run.state is not None
         assert "taken by the worker 'w1'" in (order.run.state.message or "")
+
+
+def test_a_run_whose_claim_got_lost_and_was_not_granted_is_due_as_before() -> None:
+    prefect = Prefect(LOST, granted=False)
+    prefect.state = Scheduled()
+    with pytest.raises(httpx.ReadTimeout):  # which is told, and tried again a little later
+        claim(prefect)
+    prefect.state = Running()  # another worker has it
+    assert claim(prefect) is None
+
+
+@pytest.mark.parametrize("deaf", ["read_flow_run", "read_deployment"])
+def test_a_run_that_was_granted_is_ours_however_long_the_server_is_deaf_after_that(
+    deaf: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given up, it would be Pending for ever: nobody else looks after it."""
+    monkeypatch.setattr(server_module, "ASK_AGAIN_SECONDS", 0.01)
+    prefect = Prefect(LOST, granted=True)
+    answer, times = getattr(prefect, deaf), iter([LOST, httpx.ConnectError("refused"), LOST])
+
+    async def ask(id: uuid.UUID) -> Any:
+        if trouble := next(times, None):
+            raise trouble
+        return await answer(id)
+
+    monkeypatch.setattr(prefect, deaf, ask)
+    assert claim(prefect) is not None
+    assert next(times, None) is None
 
 
 def test_a_run_that_another_worker_of_the_same_name_was_granted_is_not_ours() -> None:
