@@ -86,7 +86,7 @@ def call_about_death(ledger: Ledger, runbook: AnyRunbook, site: Site, run: RunRe
     """Calls a person about a dead run that no other one goes on with, unless somebody was reached; says what came of
     it."""
     matter = _matter(runbook, run)
-    if not _is_left(run, _incident(ledger, run)) or was_called(ledger, matter, NoticeKind.CRASHED):
+    if not _is_left(run, _incident(ledger, run)) or was_called(ledger, site.platform, matter, NoticeKind.CRASHED):
         return ""
     changes = "; ".join(f"{c.target}: {c.state}" for c in ledger.changes.of_run(run.id)) or "none"
     summary = f"the run {run.id[:8]} ended without a word, and is not started again: look what it left"
@@ -96,11 +96,11 @@ def call_about_death(ledger: Ledger, runbook: AnyRunbook, site: Site, run: RunRe
 
 def after_death(ledger: Ledger, runbook: AnyRunbook, site: Site, run: RunRecord) -> Aftermath:
     """Buries a run that is certainly dead, and starts the one that goes on with its incident."""
-    before = was_called(ledger, _matter(runbook, run), NoticeKind.CRASHED)
+    before = was_called(ledger, site.platform, _matter(runbook, run), NoticeKind.CRASHED)
     told = bury(ledger, runbook, site, run)
     incident = _incident(ledger, run)
     if incident is None or _is_left(run, incident):
-        return _call(ledger, _matter(runbook, run), before, told, NoticeKind.CRASHED)
+        return _call(ledger, site, _matter(runbook, run), before, told, NoticeKind.CRASHED)
     if incident.claimed_by:
         return Aftermath(Fate.NOT_NEEDED, f"the run {incident.claimed_by[:8]} has its incident")
     if incident.taken_by or incident.resolved_at:
@@ -124,19 +124,19 @@ def after_no_beginning(ledger: Ledger, runbook: AnyRunbook, site: Site, run: str
 def _after_failed_gate(ledger: Ledger, runbook: AnyRunbook, site: Site, run: RunRecord, outcome: Outcome) -> Aftermath:
     incident, matter = _incident(ledger, run), _matter(runbook, run)
     kinds = (NoticeKind.GATE_FAILED, NoticeKind.EFFECT_UNKNOWN)
-    if was_called(ledger, matter, *kinds):
-        return _call(ledger, matter, True, "", *kinds)
+    if was_called(ledger, site.platform, matter, *kinds):
+        return _call(ledger, site, matter, True, "", *kinds)
     if incident is not None and incident.taken_by:
         return Aftermath(Fate.NOT_NEEDED, f"{incident.taken_by} has it")
     told = call_for_failed_gate(ledger, site.platform, matter, outcome, run.verdict or "", incident, ledger.now())
-    return _call(ledger, matter, False, told, *kinds)
+    return _call(ledger, site, matter, False, told, *kinds)
 
 
-def _call(ledger: Ledger, matter: Matter, before: bool, told: str, *kinds: NoticeKind) -> Aftermath:
+def _call(ledger: Ledger, site: Site, matter: Matter, before: bool, told: str, *kinds: NoticeKind) -> Aftermath:
     """What came of calling a person."""
     if before:
         return Aftermath(Fate.CALLED_BEFORE, "a person was called already")
-    if was_called(ledger, matter, *kinds):
+    if was_called(ledger, site.platform, matter, *kinds):
         return Aftermath(Fate.CALLED, told)
     # Whoever has the turn to call may have died with it: it is given again after a minute.
     return Aftermath(Fate.NOBODY_CALLED if NOBODY in told else Fate.NOT_YET, told)

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 from uuid import UUID
 
-from prefect.exceptions import Pause, PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound, Pause, PrefectHTTPStatusError
 from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput, keyset_from_base_key
 from prefect.input.actions import read_flow_run_input
@@ -130,3 +130,13 @@ def wake(run: str, choice: Choice, name: str) -> bool:
                 return False
             raise
     return answer.status.value == "ACCEPT"
+
+
+def waits_for_worker(run: str) -> bool:
+    """Whether a run that was told to go on does so as soon as a worker takes it."""
+    with get_client(sync_client=True) as client:
+        try:
+            state = client.read_flow_run(UUID(run)).state
+        except ObjectNotFound:
+            return False
+    return state is not None and state.is_scheduled()

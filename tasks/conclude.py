@@ -51,8 +51,9 @@ def _escalate(case: Case[P, F], ending: Ending) -> None:
 def _let_go(case: Case[P, F], incident: str, outcome: Outcome) -> None:
     """Closes the incident if it is over: measured by this run, or by whoever raised it while the run had it in hand."""
     latest = case.ledger.incidents.get(incident)
-    over = outcome in (Outcome.RECOVERED, Outcome.NOTHING_TO_DO) or (latest is not None and latest.quiet_at is not None)
-    if over:
+    # Another run's incident stays open under its hands, also when this one came too late and steps aside.
+    quiet = latest is not None and latest.quiet_at is not None and latest.claimed_by == case.run_id
+    if quiet or outcome in (Outcome.RECOVERED, Outcome.NOTHING_TO_DO):
         case.ledger.incidents.close(incident, datetime.now(UTC))
 
 

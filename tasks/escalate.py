@@ -68,13 +68,17 @@ def tell(
     facts: Mapping[str, str] | None = None,
 ) -> str:
     """Tells the level's channels, and those that are told everything, unless somebody did already; says what came of
-    it. A channel that does not take it does not keep the others from being told."""
+    it. A channel that does not take it does not keep the others from being told.
+
+    When none of the level's own channels took it, nobody was called: that is tried again after a minute, and the
+    channels that took it are not told again.
+    """
     number = level.number if level else 0
     if not any(_channels(platform, number)):
         if all((page.kind, page.level) != (kind.value, number) for page in ledger.pages.of(matter.id)):
             ledger.pages.record(matter.id, kind.value, number, summary, "", NOBODY)
         return f"{kind}: {NOBODY}"
-    if not ledger.pages.once(matter.id, kind.value, number):
+    if not ledger.pages.once(matter.id, kind.value, number, _callers(platform, number)):
         return f"{kind}: {TOLD_ALREADY}"
     notice = Notice(
         kind=kind,
@@ -90,8 +94,13 @@ def tell(
         facts=tuple((facts or {}).items()),
         level=level,
     )
+    know = _told(ledger, matter, kind, number)
     failpoint.reach("before tell")
-    told = [_send(ledger, platform, matter, notice, number, channel) for channel in _channels(platform, number)]
+    told = [
+        _send(ledger, platform, matter, notice, number, channel)
+        for channel in _channels(platform, number)
+        if platform.contacts[channel - 1].name not in know
+    ]
     failpoint.reach("after tell")
     return f"{kind}{f' to {level}' if level else ''}: " + "; ".join(told)
 
@@ -99,6 +108,19 @@ def tell(
 def _channels(platform: Platform, level: int) -> Sequence[int]:
     """The numbers of the channels, counted from 1."""
     return [number for number, channel in enumerate(platform.contacts, 1) if channel.level in (0, level)]
+
+
+def _callers(platform: Platform, level: int) -> frozenset[str]:
+    """The channels whose success is the call: those of the level itself. Where it has none of its own, those that are
+    told everything have to do."""
+    own = frozenset(channel.name for channel in platform.contacts if channel.level == level)
+    return own or frozenset(channel.name for channel in platform.contacts if channel.level == 0)
+
+
+def _told(ledger: Ledger, matter: Matter, kind: NoticeKind, level: int) -> frozenset[str]:
+    """The channels that took this already."""
+    pages = ledger.pages.of(matter.id)
+    return frozenset(page.via for page in pages if (page.kind, page.level, page.error) == (kind.value, level, ""))
 
 
 def _send(ledger: Ledger, platform: Platform, matter: Matter, notice: Notice, level: int, number: int) -> str:
@@ -114,9 +136,10 @@ def _send(ledger: Ledger, platform: Platform, matter: Matter, notice: Notice, le
     return f"{notifier.name}: {said}"
 
 
-def was_called(ledger: Ledger, matter: Matter, *kinds: NoticeKind) -> bool:
-    """Whether a call of one of these kinds got through."""
-    return any(page.kind in kinds and not page.error for page in ledger.pages.of(matter.id))
+def was_called(ledger: Ledger, platform: Platform, matter: Matter, *kinds: NoticeKind) -> bool:
+    """Whether a call of one of these kinds got through to somebody who is called, not only told."""
+    pages = (page for page in ledger.pages.of(matter.id) if page.kind in kinds and not page.error)
+    return any(page.via in _callers(platform, page.level) for page in pages)
 
 
 def call_for_failed_gate(

@@ -35,7 +35,7 @@ class Pace(BaseModel):
     window_seconds: float = Field(300, gt=0, title="Window for rates and trends (seconds)")
     quick_check_minutes: float = Field(2, gt=0, title="An option must show effect within (minutes)")
     lease_seconds: float = Field(
-        30, gt=0, title="A run that shows no sign of life for so long loses what it holds (seconds)"
+        30, gt=0, le=200, title="A run that shows no sign of life for so long loses what it holds (seconds)"
     )
     approve_minutes: float = Field(15, gt=0, title="A person is asked for (minutes)")
     give_back_seconds: float = Field(60, gt=0, title="Between two steps of giving back (seconds)")

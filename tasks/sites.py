@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from prefect.client.orchestration import SyncPrefectClient
@@ -37,10 +37,10 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """The saved sites, and what is wrong with those that cannot be used."""
+    """The saved sites, and by name what is wrong with those that cannot be used."""
 
     sites: tuple[Site, ...]
-    broken: tuple[str, ...] = ()
+    broken: Mapping[str, str] = field(default_factory=dict)
 
 
 def load_site(platform: type[P], name: str) -> P:
@@ -85,7 +85,7 @@ def all_sites(platforms: Iterable[type[Platform]]) -> list[Site]:
     """
     found = read_sites(platforms)
     if found.broken:
-        raise SiteBroken("; ".join(found.broken))
+        raise SiteBroken("; ".join(found.broken.values()))
     return list(found.sites)
 
 
@@ -108,7 +108,7 @@ def choose(platforms: Iterable[type[Platform]], name: str) -> Saved:
 def read_sites(platforms: Iterable[type[Platform]]) -> Saved:
     """Every saved site of these platforms, and which ones cannot be used, with the reason."""
     sites: list[Site] = []
-    broken: list[str] = []
+    broken: dict[str, str] = {}
     with get_client(sync_client=True) as client:
         for platform in platforms:
             for document in sorted(_documents(client, platform), key=lambda one: one.name or ""):
@@ -117,8 +117,8 @@ def read_sites(platforms: Iterable[type[Platform]]) -> Saved:
                 try:
                     sites.append(Site(document.name, platform.model_validate(document.data)))
                 except ValidationError as error:
-                    broken.append(_broken(platform, document.name, error))
-    return Saved(tuple(sites), tuple(broken))
+                    broken[document.name] = _broken(platform, document.name, error)
+    return Saved(tuple(sites), broken)
 
 
 def _documents(client: SyncPrefectClient, platform: type[Platform]) -> list[BlockDocument]:

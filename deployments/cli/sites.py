@@ -41,7 +41,7 @@ def list_sites(*, json: Json = False) -> int:
         print_table(
             head, [tuple(e.values()) for e in entries], empty="No site is saved: see `runbooks sites apply --help`."
         )
-    for why in saved.broken:
+    for why in saved.broken.values():
         err.print(f"{why}; correct it in the Prefect UI under Blocks", markup=False)
     return Exit.FAILED if saved.broken else Exit.FINE
 

@@ -26,7 +26,7 @@ def judge(saved: Saved) -> Iterable[Finding]:
     """Whether there is a site, and each can be used."""
     if not saved.sites and not saved.broken:
         yield NONE.found("sites", "none is saved")
-    for why in saved.broken:
+    for why in saved.broken.values():
         yield UNREADABLE.found("sites", why)
     for site in saved.sites:
         yield fine("the site's block", f"{site.platform.slug()}, {site.platform.where()}", site.name)
@@ -34,4 +34,4 @@ def judge(saved: Saved) -> Iterable[Finding]:
 
 def knows(saved: Saved, name: str) -> bool:
     """Whether there is a site of this name, be it one that cannot be used."""
-    return any(site.name == name for site in saved.sites) or any(repr(name) in why for why in saved.broken)
+    return any(site.name == name for site in saved.sites) or name in saved.broken

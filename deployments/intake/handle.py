@@ -94,11 +94,15 @@ def handle(
             reports[turn] = _report(alert, *placed, now)
             if alert.status == "resolved":
                 strays.append(_stray(alert, "", now))  # it may have been one until now, or been held back
+    # First what is over: while one is taken up it either becomes known before, or resolves the incident after.
+    over = [stray for stray in strays if stray.resolved_at]
+    if over:
+        ledger.strays.note(_together(over))
     received = ledger.incidents.receive(list(reports.values())) if reports else []
     for turn, came in zip(reports, received, strict=True):
         answers[turn] = _answer(alerts[turn].name, reports[turn], came)
-    if strays:
-        ledger.strays.note(_together(strays))
+    if on := [stray for stray in strays if not stray.resolved_at]:
+        ledger.strays.note(_together(on))
     return [answers[turn] for turn in range(len(alerts))]
 
 
@@ -120,9 +124,9 @@ def hold_back(
 
 
 def _together(strays: Sequence[Stray]) -> list[Stray]:
-    """One of those that are the same, with how often it came: of one that is on and over, that it is on."""
+    """One of those that are the same, with how often it came."""
     found: dict[str, Stray] = {}
-    for stray in sorted(strays, key=lambda one: one.resolved_at is None):
+    for stray in strays:
         known = found.get(stray.key)
         found[stray.key] = replace(stray, times=known.times + 1) if known else stray
     return list(found.values())

@@ -14,7 +14,7 @@ from deployments.intake.sitebook import SiteBook
 from deployments.intake.watch import Watch
 from tasks.ledger import Ledger, LedgerUnavailable, Listed
 
-LOST_AFTER_SECONDS = 60.0  # a round of the watch that began longer ago than this hangs
+LOST_AFTER_SECONDS = 60.0  # a round of the watch that did not go on for longer than this hangs
 PREFECT, LEDGER, WATCH, DESK, SITES = "Prefect server", "ledger", "watch", "desk", "sites"
 VITAL = (LEDGER, WATCH, DESK)
 """Without these the intake can do nothing, and starting it again may help."""
@@ -39,7 +39,7 @@ class Health:
             DESK: "" if self.desk.alive else "its thread has ended: start the intake again",
             WATCH: self._watch("people"),
             PREFECT: self._watch("prefect") or self.book.why or self.announcer.why,
-            SITES: "; ".join(self.book.broken),
+            SITES: "; ".join(self.book.broken.values()),
             **dict(self._silent()),
         }
 
@@ -53,7 +53,7 @@ class Health:
     def _watch(self, round_: str) -> str:
         if not self.watch.alive:
             return "the watch's thread has ended: start the intake again"
-        silent = time.monotonic() - self.watch.looked_at.get(round_, self.began)
+        silent = time.monotonic() - self.watch.went_on_at.get(round_, self.began)
         return f"no answer for {silent:.0f} s" if silent > LOST_AFTER_SECONDS else ""
 
     def _silent(self) -> Iterator[tuple[str, str]]:

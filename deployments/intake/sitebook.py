@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from flows.catalogue import PLATFORMS
 from tasks.ledger import Ledger, LedgerUnavailable
@@ -22,8 +22,8 @@ class SiteBook:
     """The saved sites as they were known last.
 
     Prefect has them; while it does not answer, what was read last counts, and after a restart the ledger's directory
-    still tells where an alert belongs. `why` says why they could not be read the last time, and `broken` which saved
-    sites do not fit the settings of their platform.
+    still tells where an alert belongs. The same holds for a site alone that does not fit the settings of its platform
+    any more. `why` says why they could not be read the last time, and `broken` which ones do not fit.
     """
 
     def __init__(
@@ -38,7 +38,8 @@ class SiteBook:
         self._sites: Sequence[Site] = ()
         self._addresses: Sequence[Address] | None = None
         self.why = "they were not read yet"
-        self.broken: Sequence[str] = ()
+        self.broken: Mapping[str, str] = {}
+        self._kept: Sequence[Address] | None = None  # what the directory has
 
     @property
     def sites(self) -> Sequence[Site]:
@@ -70,21 +71,22 @@ class SiteBook:
         self._read_at = time.monotonic()
         if self.broken != saved.broken:
             self.broken = saved.broken
-            for line in saved.broken:
+            for line in saved.broken.values():
                 log.error("%s", line)
-        addresses = [site.platform.address(site.name) for site in saved.sites]
-        with self._lock:
-            changed, self._sites = addresses != self._addresses, saved.sites
-            self._addresses = addresses
-        if changed:
-            try:
+        sites = [*saved.sites, *(site for site in self._sites if site.name in saved.broken)]
+        try:
+            addresses = [site.platform.address(site.name) for site in sites]
+            if unknown := set(saved.broken) - {site.name for site in sites}:
+                listed = (one.address for one in self._ledger.directory.all())
+                addresses += [address for address in listed if address.site in unknown]
+            with self._lock:
+                self._sites, self._addresses = sites, addresses
+            if addresses != self._kept:
                 self._ledger.directory.keep(addresses)
-            except LedgerUnavailable as error:
-                self._addresses_not_kept(error)
-
-    def _addresses_not_kept(self, error: LedgerUnavailable) -> None:
-        log.error("the directory of sites cannot be kept: %s", error)
-        self._read_at = float("-inf")  # the next look tries again
+                self._kept = addresses
+        except LedgerUnavailable as error:
+            log.error("the directory of sites cannot be kept: %s", error)
+            self._read_at = float("-inf")  # the next look tries again
 
     def _say(self, why: str) -> None:
         if why and why != self.why:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,7 +22,7 @@ from prefect.states import Crashed
 from deployments.intake.duty import duty
 from deployments.intake.giving_back import GivingBack
 from tasks.aftermath import bury, call_about_death
-from tasks.approval import Choice, wake
+from tasks.approval import Choice, waits_for_worker, wake
 from tasks.escalate import NOBODY, TOLD_ALREADY, Matter, call_who_is_due, tell, tell_who_was_called, was_called
 from tasks.incidents import UNCLAIMED_FOR, soon_claimed, start_run
 from tasks.ledger import Answer, Approval, Ledger, RunRecord
@@ -38,7 +39,7 @@ CRITICAL_UNCLAIMED_FOR = timedelta(seconds=5)
 REPLACED_AFTER = timedelta(minutes=5)  # a run that was started and never claimed its incident
 LEFT_TO_OTHERS = (Outcome.DEFERRED, Outcome.STEPPED_ASIDE)
 CALLED_ABOUT_FOR = timedelta(hours=1)  # so long it is tried to reach somebody about a dead run
-CALLED_OFF = 50  # so many of the latest incidents are looked at for whether their pagers have to fall silent
+CALLED_OFF_WITHIN = timedelta(days=1)  # so long it is tried to let the pagers of an incident fall silent
 
 log = logging.getLogger("runbooks.watch")
 
@@ -53,7 +54,8 @@ class Watch:
     with_people: Sequence[Callable[[], None]] = ()
     with_prefect: Sequence[Callable[[], None]] = ()
     unclaimed_for: timedelta = UNCLAIMED_FOR
-    looked_at: dict[str, float] = field(default_factory=dict)  # when each round began last, by our steady clock
+    went_on_at: dict[str, float] = field(default_factory=dict)  # when each round last went on, by our steady clock
+    _here: threading.local = field(default_factory=threading.local)  # which round this thread is at
     _started: set[str] = field(default_factory=set)  # spares the server what it would fold anyway
     _over: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
@@ -112,14 +114,25 @@ class Watch:
         duties: Sequence[Callable[[Mapping[str, Site]], None]],
         others: Sequence[Callable[[], None]],
     ) -> None:
-        self.looked_at[name] = time.monotonic()
+        self._here.round = name
+        self._goes_on()
         for other in others:
-            with duty(other.__qualname__):
+            with self._duty(other.__qualname__):
                 other()
         sites = {site.name: site for site in self.sites()}
         for one in duties:
-            with duty(one.__name__.strip("_").replace("_", " ")):
+            with self._duty(one.__name__.strip("_").replace("_", " ")):
                 one(sites)
+
+    @contextmanager
+    def _duty(self, what: str) -> Iterator[None]:
+        """One duty, or its part for one incident, run or site: when many take their time, the round still goes on."""
+        self._goes_on()
+        with duty(what):
+            yield
+
+    def _goes_on(self) -> None:
+        self.went_on_at[self._here.round] = time.monotonic()
 
     # ---- incidents ----
 
@@ -133,21 +146,22 @@ class Watch:
         """Response times that run out."""
         now = self.ledger.now()
         for incident, runbook, site in self._known(sites):
-            with duty(f"incident {incident.id[:8]}"):
+            with self._duty(f"incident {incident.id[:8]}"):
                 for line in call_who_is_due(self.ledger, site.platform, runbook, incident, now):
                     if TOLD_ALREADY not in line and NOBODY not in line:
                         log.warning("incident %s: %s", incident.id[:8], line)
 
     def _call_off(self, sites: Mapping[str, Site]) -> None:
         """Who was called is told when a person has the incident, and when it is over."""
-        now = self.ledger.now()
-        for incident in self.ledger.incidents.latest(CALLED_OFF):
-            runbook, site = self.runbooks.get(incident.runbook), sites.get(incident.site)
-            over, taken = incident.resolved_at is not None, incident.taken_by is not None
-            if runbook is not None and site is not None and (over or taken):
-                kind = NoticeKind.RESOLVED if over else NoticeKind.TAKEN
-                with duty(f"incident {incident.id[:8]}"):
-                    tell_who_was_called(self.ledger, site.platform, runbook, incident, kind, now)
+        taken, resolved = NoticeKind.TAKEN, NoticeKind.RESOLVED
+        for id in self.ledger.pages.to_call_off(taken.value, resolved.value, CALLED_OFF_WITHIN):
+            incident = self.ledger.incidents.get(id)
+            runbook = self.runbooks.get(incident.runbook) if incident else None
+            site = sites.get(incident.site) if incident else None
+            if incident is not None and runbook is not None and site is not None:
+                kind = resolved if incident.resolved_at else taken
+                with self._duty(f"incident {id[:8]}"):
+                    tell_who_was_called(self.ledger, site.platform, runbook, incident, kind, self.ledger.now())
 
     def _start_the_unclaimed(self, sites: Mapping[str, Site]) -> None:
         """Incidents whose event got lost or is far behind others, and those that were picked up from a dead run."""
@@ -171,7 +185,7 @@ class Watch:
                 self._start(incident, runbook, key)
 
     def _start(self, incident: Incident, runbook: AnyRunbook, key: str) -> None:
-        with duty(f"incident {incident.id[:8]}"):
+        with self._duty(f"incident {incident.id[:8]}"):
             run = start_run(runbook.slug, {"site": incident.site, "incident": incident.id}, key)
             self._started.add(key)
             log.warning("incident %s was seen to by no run: started %s", incident.id[:8], run[:8])
@@ -210,7 +224,7 @@ class Watch:
             if site is None or run.seen_at is None:
                 continue
             if self.ledger.now() - run.seen_at > 2 * site.platform.pace.lease:
-                with duty(f"run {run.id[:8]}"):
+                with self._duty(f"run {run.id[:8]}"):
                     self._bury(run, site)
 
     def _bury(self, run: RunRecord, site: Site) -> None:
@@ -223,7 +237,7 @@ class Watch:
         for run in self.ledger.runs.crashed_within(CALLED_ABOUT_FOR):
             runbook, site = self.runbooks.get(run.runbook), sites.get(run.site)
             if runbook is not None and site is not None:
-                with duty(f"run {run.id[:8]}"):
+                with self._duty(f"run {run.id[:8]}"):
                     call_about_death(self.ledger, runbook, site, run)
 
     # ---- approvals ----
@@ -237,7 +251,7 @@ class Watch:
                 self.ledger.approvals.withdraw(incident)
         for run in self.ledger.runs.suspended():
             approval = self.ledger.approvals.get(run.waits_for or "")
-            with duty(f"run {run.id[:8]}"):
+            with self._duty(f"run {run.id[:8]}"):
                 if approval is not None and approval.answer is not Answer.ASKED:
                     self._wake(run, approval, sites)
                 elif approval is not None:
@@ -248,7 +262,7 @@ class Watch:
         waited = self.ledger.now() - (approval.answered_at or approval.expires_at)
         if wake(run.id, choice, approval.answered_by):
             log.info("run %s goes on: plan %s is %s", run.id[:8], approval.key, approval.answer)
-        elif waited > REPLACED_AFTER and run.site in sites:
+        elif waited > REPLACED_AFTER and run.site in sites and not waits_for_worker(run.id):
             self._bury(run, sites[run.site])  # it was deleted, cancelled, or died before it said that it goes on
 
     def _ask(self, run: RunRecord, approval: Approval, sites: Mapping[str, Site]) -> None:
@@ -287,7 +301,7 @@ class Watch:
                 {"claim": str(claim.claim), "made": f"{claim.made_at:%Y-%m-%d %H:%M} UTC by run {claim.run[:8]}"},
             )
             # Else it stays on the list, and is called about again.
-            if was_called(self.ledger, matter, NoticeKind.RESTORE_OVERDUE):
+            if was_called(self.ledger, site.platform, matter, NoticeKind.RESTORE_OVERDUE):
                 self.ledger.claims.paged([claim.id])
 
 

@@ -60,7 +60,7 @@ def health_check(
         return Failed(name=BAD_INPUT, message=str(error))
     except (LedgerUnavailable, WrongLedger) as error:
         return Failed(name=NO_LEDGER, message=str(error))
-    return conclude([*checks, *(Check("everything", "a site", None, why) for why in saved.broken)])
+    return conclude([*checks, *(Check("everything", "a site", None, why) for why in saved.broken.values())])
 
 
 def _check(ledger: Ledger, runbook: AnyRunbook, site: Site) -> Check:

@@ -86,7 +86,7 @@ def look_at(ledger: Ledger, saved: Saved, fallen: FlowRun, since: datetime) -> A
     if runbook is None:
         return Aftermath(Fate.NOT_NEEDED, f"{whose.runbook} is no runbook")
     if site is None:
-        why = "; ".join(saved.broken) or f"there is no site {whose.site!r}"
+        why = saved.broken.get(whose.site, f"there is no site {whose.site!r}")
         return Aftermath(Fate.NOBODY_CALLED, f"nobody is known who could be called: {why}")
     if run is not None:
         return look_after(ledger, runbook, site, run, since)

@@ -50,7 +50,7 @@ def restore(
         return Failed(name=BAD_INPUT, message=str(error))
     except (LedgerUnavailable, WrongLedger) as error:
         return Failed(name=NO_LEDGER, message=str(error))
-    told += [Told(Fate.NOT_DONE, "everything there", why) for why in saved.broken]
+    told += [Told(Fate.NOT_DONE, "everything there", why) for why in saved.broken.values()]
     return final_state(outcome(told), verdict(told))
 
 

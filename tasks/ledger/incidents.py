@@ -90,7 +90,8 @@ class Incidents:
             if known.quiet_at is None or known.resolved_at is not None:
                 return Received(known)
             if self._in_hand(tx, known):  # its alert flaps under the hands of a run: still the same incident
-                return Received(_update(tx, known.id, quiet_at=None) or known)
+                # From now on it is this alert's: the one that opened it is over, and may have had other labels.
+                return Received(_update(tx, known.id, quiet_at=None, fingerprint=incident.fingerprint) or known)
             _update(tx, known.id, resolved_at=known.quiet_at)
         return Received(incident, new=True)
 

@@ -36,6 +36,7 @@ class Strays:
         with self._database.writing() as tx:
             for stray in sorted(found, key=lambda one: one.key):
                 again = {
+                    "started_at": stray.started_at,  # one that was over and fires again began anew
                     "last_at": stray.last_at,
                     "times": strays.c.times + stray.times,
                     "resolved_at": stray.resolved_at,

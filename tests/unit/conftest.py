@@ -34,6 +34,7 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Outside:
     monkeypatch.setattr(giving_back, "start_run", found.start_run)
     monkeypatch.setattr(aftermath, "start_run", found.start_run)
     monkeypatch.setattr(watch, "wake", found.wake)
+    monkeypatch.setattr(watch, "waits_for_worker", lambda run: found.waiting)
     monkeypatch.setattr(watch, "_tell_prefect", found.crashed.append)
     monkeypatch.setattr(contacts.Channel, "notifier", lambda channel: Notifier(channel.name, found))
     return found

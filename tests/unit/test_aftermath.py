@@ -215,7 +215,7 @@ def test_a_run_that_died_with_the_turn_to_call(world: World, outside: Outside) -
     """It had the turn and told nobody; after a minute the turn is given again."""
     why = world.raised()
     run = ends(world, world.run(why))
-    assert world.ledger.pages.once(why.id, NoticeKind.GATE_FAILED.value, 1)
+    assert world.ledger.pages.once(why.id, NoticeKind.GATE_FAILED.value, 1, ["webhook (level 1)"])
     assert look(world, run).fate is Fate.NOT_YET
     world.later(MINUTE)
     assert look(world, run).fate is Fate.CALLED

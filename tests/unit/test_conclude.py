@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -54,6 +55,17 @@ def is_over(case: InlineCase) -> bool:
     found = case.ledger.incidents.get(case.incident.id)
     assert found is not None
     return found.resolved_at is not None
+
+
+def test_a_run_that_came_too_late_closes_no_incident_under_the_hands_of_another(case: InlineCase) -> None:
+    assert case.incident is not None
+    ledger, why = case.ledger, case.incident
+    ledger.runs.begin(replace(ledger.runs.latest()[0], id="another"))
+    assert ledger.incidents.pick_up(why.id, case.run_id)
+    assert ledger.incidents.claim(why.id, "another")
+    ledger.incidents.resolve(why.site, why.alert, datetime.now(UTC))  # under its hands the alert is quiet for a while
+    conclude(case, Ending(Outcome.STEPPED_ASIDE, "another run has it"))
+    assert not is_over(case)
 
 
 # ---- the end -------------------------------------------------------------------------------------------------------

@@ -331,7 +331,7 @@ BROKEN = "the site 'old' does not fit message-bus: metrics_port: not a number"
     ("saved", "expected"),
     [
         (Saved(()), {"no-sites"}),
-        (Saved((), (BROKEN,)), {"site-unreadable"}),
+        (Saved((), {"old": BROKEN}), {"site-unreadable"}),
         (Saved((Site("prod", bus()),)), set()),
     ],
 )
@@ -340,5 +340,5 @@ def test_the_saved_sites(saved: Saved, expected: set[str]) -> None:
 
 
 def test_a_site_that_cannot_be_used_is_known_by_its_name() -> None:
-    saved = Saved((Site("prod", bus()),), (BROKEN,))
+    saved = Saved((Site("prod", bus()),), {"old": BROKEN})
     assert [sites.knows(saved, name) for name in ("prod", "old", "ol", "none")] == [True, True, False, False]

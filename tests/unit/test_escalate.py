@@ -11,7 +11,17 @@ import pytest
 
 from tasks import contacts, failpoint
 from tasks.contacts import Channel
-from tasks.escalate import NOBODY, Matter, call_who_is_due, run_page, tell, tell_who_was_called, time_left
+from tasks.escalate import (
+    NOBODY,
+    TOLD_ALREADY,
+    Matter,
+    call_who_is_due,
+    run_page,
+    tell,
+    tell_who_was_called,
+    time_left,
+    was_called,
+)
 from tasks.ledger import Ledger
 from tasks.model.escalation import Notice, NoticeKind
 from tasks.model.incident import Incident
@@ -99,6 +109,31 @@ def test_the_channels_of_the_level_and_those_that_are_told_everything(ledger: Le
     said = told(ledger, site(0, 1, 2))
     assert [name for name, _ in receiver.got] == ["webhook", "webhook (level 1)"]
     assert said == "failed gate to level 1, On-call: webhook: sent; webhook (level 1): sent"
+
+
+def test_a_call_that_reached_only_those_who_are_told_everything_is_made_again(
+    ledger: Ledger, clock: Clock, receiver: Receiver
+) -> None:
+    platform, kind = site(0, 1), NoticeKind.GATE_FAILED
+    receiver.away = {"webhook (level 1)"}
+    told(ledger, platform)
+    assert not was_called(ledger, platform, MATTER, kind), "it was told, and nobody was called"
+    receiver.away = set()
+    clock.turn(timedelta(minutes=1))
+    told(ledger, platform)
+    assert [name for name, _ in receiver.got] == ["webhook", "webhook (level 1)"], "and nobody is told twice"
+    assert was_called(ledger, platform, MATTER, kind)
+    clock.turn(timedelta(hours=1))
+    assert TOLD_ALREADY in told(ledger, platform)
+
+
+def test_where_a_level_has_no_channel_of_its_own_those_that_are_told_everything_have_to_do(
+    ledger: Ledger, clock: Clock, receiver: Receiver
+) -> None:
+    told(ledger, site(0))
+    assert was_called(ledger, site(0), MATTER, NoticeKind.GATE_FAILED)
+    clock.turn(timedelta(hours=1))
+    assert TOLD_ALREADY in told(ledger, site(0))
 
 
 def test_what_they_are_told(ledger: Ledger, receiver: Receiver) -> None:

@@ -29,8 +29,9 @@ def flow_run(state: State[Any], id: str = "", **parameters: Any) -> FlowRun:
     return FlowRun(id=uuid.UUID(id) if id else uuid.uuid4(), flow_id=uuid.uuid4(), state=state, parameters=parameters)
 
 
-def look(world: World, fallen: FlowRun, *broken: str) -> Aftermath:
-    return look_at(world.ledger, Saved(tuple(world.sites), broken), fallen, world.ledger.now())
+def look(world: World, fallen: FlowRun, broken: str = "") -> Aftermath:
+    saved = Saved(tuple(world.sites), {world.site.name: broken} if broken else {})
+    return look_at(world.ledger, saved, fallen, world.ledger.now())
 
 
 @pytest.mark.parametrize("state", [Failed(name="NotRecovered"), Failed(), Crashed()], ids=lambda state: state.name)

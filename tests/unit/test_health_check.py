@@ -217,6 +217,6 @@ class TestBoth:
         self, flow: object, module: object, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         why = "the site 'prod' does not fit message-bus: contacts.0: no level"
-        monkeypatch.setattr(module, "choose", lambda platforms, name: Saved((), (why,)))
+        monkeypatch.setattr(module, "choose", lambda platforms, name: Saved((), {"prod": why}))
         monkeypatch.setattr(module, "our_ledger", contextmanager(lambda: iter([fresh_ledger()])))
         assert why in (self.state(flow).message or "")

@@ -101,6 +101,28 @@ def test_one_that_ends_while_it_is_taken_up_leaves_no_incident_open(
     assert ledger.strays.all() == []
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_however_its_end_and_its_taking_up_meet_no_incident_is_left_open(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """The desk and the watch are two threads: one takes the stray up while the other is told that it is over."""
+    take(ledger, alert(), sites=())
+    receive, met = ledger.incidents.receive, iter([True])
+
+    def received(reports: Any) -> Any:
+        meets = next(met, False)
+        if meets and when == "before":
+            adopt(ledger, BY_ALERT, [SITE], NOW)
+        answer = receive(reports)
+        if meets and when == "after":
+            adopt(ledger, BY_ALERT, [SITE], NOW)
+        return answer
+
+    monkeypatch.setattr(ledger.incidents, "receive", received)
+    take(ledger, alert(status="resolved"))
+    assert ledger.incidents.of("prod", HIGH.alert) is None
+
+
 def test_a_clock_that_is_ahead_gives_nobody_more_time(ledger: Ledger) -> None:
     take(ledger, alert(startsAt=NOW + timedelta(days=400)))
     assert ledger.incidents.latest()[0].started_at == NOW

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from deployments.intake.health import LOST_AFTER_SECONDS
 from deployments.intake.watch import CRITICAL_UNCLAIMED_FOR, REPLACED_AFTER
+from tasks import contacts
 from tasks.incidents import UNCLAIMED_FOR
-from tasks.model.escalation import NoticeKind
+from tasks.model.escalation import Notice, NoticeKind
 from tasks.model.outcome import Outcome, Severity
+from tests.unit.clocks import Steady
 from tests.unit.inline import SITE
 from tests.unit.standin import CRITICAL, HIGH, SUBJECT
-from tests.unit.watching import MINUTE, Outside, World, starts
+from tests.unit.watching import MINUTE, Notifier, Outside, World, starts
 
 # ---- response times --------------------------------------------------------------------------------------------------
 
@@ -42,6 +46,27 @@ def test_who_was_called_is_told_that_a_person_has_it_and_that_it_is_over(world: 
     world.ledger.incidents.close(why.id, world.ledger.now())
     world.look()
     assert outside.kinds() == [NoticeKind.RESPONSE_DUE, NoticeKind.TAKEN, NoticeKind.RESOLVED]
+
+
+def test_a_round_that_calls_many_slowly_goes_on(
+    world: World, outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Channels that take their time to fail are no reason to start the intake again."""
+    steady = Steady(monkeypatch)
+    (watch, _), ages = world.watches, []
+    for number in range(9):
+        world.raised(CRITICAL, alert=f"Alert{number}")
+
+    class Slow(Notifier):
+        def send(self, notice: Notice) -> str:
+            ages.append(time.monotonic() - watch.went_on_at["people"])
+            steady.forward(10)
+            raise TimeoutError
+
+    monkeypatch.setattr(contacts.Channel, "notifier", lambda channel: Slow(channel.name, outside))
+    watch.look_for_people()
+    assert len(ages) == 9
+    assert max(ages) < LOST_AFTER_SECONDS
 
 
 def test_an_incident_of_an_unknown_runbook_or_site_is_nobody_s(world: World, outside: Outside) -> None:

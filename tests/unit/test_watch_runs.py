@@ -8,6 +8,7 @@ import pytest
 
 from deployments.intake import watch as module
 from deployments.intake.giving_back import BEGINS_WITHIN
+from deployments.intake.watch import REPLACED_AFTER
 from flows.incidents.restore import AT_ONCE
 from tasks.approval import Choice
 from tasks.ledger import Answer, ClaimState
@@ -134,6 +135,20 @@ def test_a_run_whose_plan_was_answered_elsewhere_goes_on(
     world.watches[0].look()
     assert outside.woken == [(run, choice, "alice")]
     assert outside.told == []
+
+
+def test_a_run_that_goes_on_as_soon_as_a_worker_takes_it_is_not_buried(world: World, outside: Outside) -> None:
+    why = world.raised()
+    run = world.run(why)
+    world.asks(run, why)
+    world.ledger.approvals.answer("key", True, "ada")
+    outside.awake_already = outside.waiting = True
+    world.later(REPLACED_AFTER + MINUTE)
+    world.look()
+    assert outside.crashed == []
+    outside.waiting = False  # it was deleted, or died before it said that it goes on
+    world.look()
+    assert outside.crashed == [run]
 
 
 def test_a_question_that_ran_out_is_declined(world: World, outside: Outside) -> None:

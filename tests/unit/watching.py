@@ -35,6 +35,8 @@ class Outside:
     crashed: list[str] = field(default_factory=list)
     woken: list[tuple[str, Choice, str]] = field(default_factory=list)
     asleep: bool = True
+    awake_already: bool = False  # what is to be woken was woken before
+    waiting: bool = False  # for a worker
     told: list[Notice] = field(default_factory=list)
     deaf: bool = False  # no channel takes anything
 
@@ -50,7 +52,7 @@ class Outside:
         if not self.asleep:
             raise ConnectionError("connection refused")
         self.woken.append((run, choice, name))
-        return True
+        return not self.awake_already
 
     def kinds(self) -> list[NoticeKind]:
         """What people were told about."""

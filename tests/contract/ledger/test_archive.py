@@ -48,7 +48,7 @@ def fill(ledger: Ledger) -> None:
     now = ledger.now()
     ledger.approvals.ask(Approval("k", "run-1", raised.id, "prod", "x", ("a", "b"), Answer.ASKED, now, now))
     ledger.pauses.pause("prod", "a release", "ada")
-    ledger.pages.once(raised.id, "escalation", 1)
+    ledger.pages.once(raised.id, "escalation", 1, ["pagerduty"])
     ledger.pages.record(raised.id, "escalation", 1, "help", "slack", "")
     ledger.breaches.note("prod", "depth", START, timedelta(minutes=1))
     ledger.strays.note([stray(labels={"alertname": "Strange", "pod": "ä\0"})])

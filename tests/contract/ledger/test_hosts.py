@@ -33,7 +33,7 @@ for turn in range(8):
     except (Busy, LockLost):
         continue
     ledger.locks.release(run)
-print(ledger.incidents.claim(sys.argv[3], name), ledger.pages.once("i-1", "escalation", 1), flush=True)
+print(ledger.incidents.claim(sys.argv[3], name), ledger.pages.once("i-1", "escalation", 1, ["pagerduty"]), flush=True)
 """
 
 

@@ -278,6 +278,26 @@ def test_another_alert_of_the_same_name_that_is_over_closes_nothing(ledger: Ledg
     assert ledger.incidents.still_open() == [raised]
 
 
+def test_an_incident_that_flapped_under_a_run_s_hands_is_the_later_alert_s(ledger: Ledger) -> None:
+    """Two alerts of one name: the one that opened it is over, the other one goes on, and ends after the run."""
+    first, second = incident(fingerprint="a"), incident(fingerprint="b")
+
+    def over(fingerprint: str) -> None:
+        ledger.incidents.receive([Over("prod", ALERT, fingerprint, START)])
+
+    ledger.incidents.open(first)
+    ledger.runs.begin(run("run-1", incident=first.id))
+    ledger.incidents.claim(first.id, "run-1")
+    ledger.incidents.receive([Firing("prod", ALERT, lambda: second)])
+    over("a")
+    ledger.incidents.receive([Firing("prod", ALERT, lambda: second)])
+    ledger.runs.end("run-1", Outcome.NOT_RECOVERED, "", None)
+    over("a")
+    assert ledger.incidents.of("prod", ALERT) is not None, "the other one is on"
+    over("b")
+    assert ledger.incidents.of("prod", ALERT) is None, "and now none is"
+
+
 def test_no_incident_is_made_of_a_repeat(ledger: Ledger) -> None:
     raised, _ = ledger.incidents.open(incident())
 

@@ -11,7 +11,7 @@ import pytest
 
 from tasks.ledger import Answer, Approval, Ledger
 from tasks.ledger.pages import AGAIN_AFTER
-from tests.contract.ledger.places import START, Place, at_once
+from tests.contract.ledger.places import START, Place, at_once, incident
 
 MINUTE = timedelta(minutes=1)
 
@@ -111,8 +111,8 @@ def test_what_came_to_nothing_is_not_asked_twice_in_one_run(place: Place, ledger
 
 
 def test_what_is_over_needs_no_approval(place: Place, ledger: Ledger) -> None:
-    for key, incident in (("open", "i-1"), ("yes", "i-1"), ("no", "i-1"), ("other", "i-2")):
-        ledger.approvals.ask(question(ledger, key, incident=incident))
+    for key, about in (("open", "i-1"), ("yes", "i-1"), ("no", "i-1"), ("other", "i-2")):
+        ledger.approvals.ask(question(ledger, key, incident=about))
     ledger.approvals.answer("yes", True, "ada")
     ledger.approvals.answer("no", False, "ada")
     assert {found.key for found in ledger.approvals.withdraw("i-1")} == {"open", "yes"}
@@ -175,32 +175,67 @@ def test_a_page_comes_back_as_it_was_recorded(ledger: Ledger) -> None:
 def test_one_of_many_calls(place: Place) -> None:
     def one(number: int) -> bool:
         with closing(place.open()) as own:
-            return own.pages.once("i-1", "escalation", 1)
+            return own.pages.once("i-1", "escalation", 1, ["pagerduty"])
 
     assert sum(at_once(8, one)) == 1
 
 
 def test_levels_and_kinds_and_incidents_are_called_about_each(ledger: Ledger) -> None:
     for which in (("i-1", "escalation", 1), ("i-1", "escalation", 2), ("i-1", "restore", 1), ("i-2", "escalation", 1)):
-        assert ledger.pages.once(*which)
-        assert not ledger.pages.once(*which)
+        assert ledger.pages.once(*which, ["pagerduty"])
+        assert not ledger.pages.once(*which, ["pagerduty"])
 
 
 def test_a_call_that_did_not_get_through_is_tried_again(place: Place, ledger: Ledger) -> None:
-    assert ledger.pages.once("i-1", "escalation", 1)
+    assert ledger.pages.once("i-1", "escalation", 1, ["pagerduty"])
     ledger.pages.record("i-1", "escalation", 1, "help", "pagerduty", "HTTP 500")
-    assert not ledger.pages.once("i-1", "escalation", 1), "not at once"
+    assert not ledger.pages.once("i-1", "escalation", 1, ["pagerduty"]), "not at once"
     place.turn(AGAIN_AFTER)
-    assert sum(at_once(8, lambda _: ledger.pages.once("i-1", "escalation", 1))) == 1
+    assert sum(at_once(8, lambda _: ledger.pages.once("i-1", "escalation", 1, ["pagerduty"]))) == 1
     ledger.pages.record("i-1", "escalation", 1, "help", "pagerduty", "")
     place.turn(10 * AGAIN_AFTER)
-    assert not ledger.pages.once("i-1", "escalation", 1)
+    assert not ledger.pages.once("i-1", "escalation", 1, ["pagerduty"])
+
+
+def test_what_only_somebody_else_took_is_tried_again(place: Place, ledger: Ledger) -> None:
+    """Slack is told everything, and calls nobody."""
+    assert ledger.pages.once("i-1", "escalation", 1, ["pagerduty"])
+    ledger.pages.record("i-1", "escalation", 1, "help", "slack", "")
+    ledger.pages.record("i-1", "escalation", 1, "help", "pagerduty", "HTTP 503")
+    place.turn(AGAIN_AFTER)
+    assert ledger.pages.once("i-1", "escalation", 1, ["pagerduty"])
+
+
+def test_pagers_fall_silent_one_by_one_for_whatever_is_over_or_taken(place: Place, ledger: Ledger) -> None:
+    def silent(within: timedelta = timedelta(days=1)) -> list[str]:
+        return ledger.pages.to_call_off("taken", "resolved", within)
+
+    over, taken, quiet = (ledger.incidents.open(incident(alert=name))[0] for name in ("Over", "Taken", "Quiet"))
+    for one in (over, taken, quiet):
+        ledger.pages.record(one.id, "escalation", 1, "help", "pagerduty", "")
+        ledger.pages.record(one.id, "escalation", 2, "help", "slack", "HTTP 500")
+    ledger.pages.record(quiet.id, "escalation", 0, "help", "", "nobody could be told")
+    assert silent() == [], "all are open"
+    ledger.incidents.close(over.id, ledger.now())
+    ledger.incidents.take(taken.id, "ada")
+    assert set(silent()) == {over.id, taken.id}
+    ledger.pages.record(over.id, "resolved", 1, "over", "pagerduty", "")
+    ledger.pages.record(over.id, "resolved", 2, "over", "slack", "HTTP 500")
+    ledger.pages.record(taken.id, "taken", 1, "ada", "pagerduty", "")
+    ledger.pages.record(taken.id, "taken", 2, "ada", "slack", "")
+    assert silent() == [over.id], "one that was called may still ring"
+    ledger.pages.record(over.id, "resolved", 2, "over", "slack", "")
+    assert silent() == []
+    ledger.incidents.close(taken.id, ledger.now())
+    assert silent() == [taken.id], "that it is over is another thing"
+    place.turn(timedelta(hours=2))
+    assert silent(timedelta(hours=1)) == []
 
 
 def test_who_died_before_the_call_does_not_silence_it(place: Place, ledger: Ledger) -> None:
-    assert ledger.pages.once("i-1", "escalation", 1)
+    assert ledger.pages.once("i-1", "escalation", 1, ["pagerduty"])
     place.turn(AGAIN_AFTER)
-    assert ledger.pages.once("i-1", "escalation", 1)
+    assert ledger.pages.once("i-1", "escalation", 1, ["pagerduty"])
 
 
 # ---- breaches ------------------------------------------------------------------------------------------------------

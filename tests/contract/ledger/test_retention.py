@@ -27,10 +27,10 @@ def treat(ledger: Ledger, alert: str = "HighTaskQueueDepth", run_id: str = "run-
     ledger.claims.end([claim.id for claim in ledger.claims.of_run(run_id)], ClaimState.RELEASED, "over")
     now = ledger.now()
     ledger.approvals.ask(Approval(alert, run_id, raised.id, "prod", "x", (), Answer.ASKED, now, now))
-    ledger.pages.once(raised.id, "escalation", 1)
+    ledger.pages.once(raised.id, "escalation", 1, ["pagerduty"])
     ledger.pages.record(raised.id, "escalation", 1, "help", "slack", "")
     for claim in ledger.claims.of_run(run_id):
-        ledger.pages.once(about_claim(claim.id), "restore overdue", 1)
+        ledger.pages.once(about_claim(claim.id), "restore overdue", 1, ["pagerduty"])
         ledger.pages.record(about_claim(claim.id), "restore overdue", 1, "help", "slack", "")
     ledger.runs.end(run_id, Outcome.RECOVERED, "", {})
     return raised.id
@@ -99,7 +99,7 @@ def test_what_was_done_for_an_open_incident_is_kept(place: Place, ledger: Ledger
 
 def test_a_run_without_an_incident_goes_too(place: Place, ledger: Ledger) -> None:
     ledger.runs.begin(run("by hand"))
-    ledger.pages.once("by hand", "crashed", 1)
+    ledger.pages.once("by hand", "crashed", 1, ["pagerduty"])
     ledger.runs.end("by hand", Outcome.OBSERVED, "", {})
     ledger.runs.begin(run("still running"))
     place.turn(2 * DAY)

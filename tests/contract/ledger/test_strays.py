@@ -37,8 +37,10 @@ def test_one_that_is_over_is_no_longer_firing_and_may_fire_again(ledger: Ledger)
     ledger.strays.note([replace(first, resolved_at=START)])
     assert [one.alert for one in ledger.strays.firing()] == ["Other"]
     assert len(ledger.strays.all()) == 2
-    ledger.strays.note([first])
+    ledger.strays.note([replace(first, started_at=START + MINUTE)])
     assert len(ledger.strays.firing()) == 2
+    (again,) = (one for one in ledger.strays.firing() if one.key == first.key)
+    assert again.started_at == START + MINUTE, "it began anew"
 
 
 def test_a_flood_of_them_pushes_the_oldest_out(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
