@@ -26,7 +26,7 @@ from tasks.limits import Allowed
 from tasks.model.change import Change, Diff, Purpose
 from tasks.model.criterion import Criterion, Sample
 from tasks.model.decision import Decision
-from tasks.model.evidence import Reading, Unknown
+from tasks.model.evidence import Reading, Unknown, not_stale
 from tasks.model.incident import Incident, Raiser
 from tasks.model.outcome import Severity
 from tasks.model.refusal import Refusal, Refused
@@ -270,7 +270,7 @@ class Case(Generic[P, F]):
     def watch(self) -> float | None:
         """The deciding metric now, kept for the plot; None when it cannot be read."""
         try:
-            reading = self.platform.metrics().ask(self.trigger.question)
+            reading = not_stale(self.platform.metrics().ask(self.trigger.question), self.platform.pace.stale_after)
         except Exception as error:  # whatever went wrong, the metric is unknown and the timeline says why
             if explain(error) != self.unreadable:
                 self.unreadable = explain(error)

@@ -17,7 +17,7 @@ from prefect.states import Failed
 
 from tasks.case import Case, Taken, try_again
 from tasks.ledger import Evidence
-from tasks.model.evidence import Probe, Reading, Unknown
+from tasks.model.evidence import Probe, Reading, Unknown, not_stale
 from tasks.platform import Platform
 from tasks.systems.errors import explain, is_transient
 
@@ -63,7 +63,7 @@ def _submit(case: Case[P, F], probe: Probe[T]) -> PrefectFuture[Any]:
 
     def take() -> Reading[T] | State[Any]:
         try:
-            return probe.read()
+            return not_stale(probe.read(), case.platform.pace.stale_after)
         except Exception as error:  # any failure of a probe is an answer: unknown, and why
             text = Unknown.because(explain(error)).reason
             again = None

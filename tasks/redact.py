@@ -9,8 +9,9 @@ _QUOTED = r"[bru]?(?:\"(?:[^\"\\]|\\.)*(?:\"|\\?$)|'(?:[^'\\]|\\.)*(?:'|\\?$))"
 _DONE = r"(?!\s{0,9}\*\*\*(?:[^\w*]|$))"  # redacting twice changes nothing
 # Counts of tokens are readings of AI platforms, not secrets.
 _NAMES = (
-    r"password|passwd|passphrase|pwd|secret|credential|(?:api|access|private|routing|integration)[_-]?key"
-    r"|token(?!s|[_-]?(?:count|total|usage|used|limit|rate|budget))"
+    r"password|passwd|passphrase|pwd|secret|credential|(?<![a-z])(?:pass|auth)(?![a-z])"
+    r"|(?:api|access|private|routing|integration|encryption|signing|master|account)[_-]?key"
+    r"|token(?!s(?![a-z])|[_-]?(?:count|total|usage|used|limit|rate|budget))"
 )
 
 # Repetitions have an upper bound where a text made for it could take the time of its square.
@@ -26,7 +27,18 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
         r"\g<scheme>***@",
     ),
     (re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]{0,30}://)[^\s/?#:\"'<>]{0,500}@", re.I), r"\g<scheme>***@"),
-    (re.compile(r"(?P<hook>\bhooks\.slack\.com/)[^\s\"'<>]+", re.I), r"\g<hook>***"),
+    (
+        re.compile(
+            r"(?P<hook>\b(?:hooks\.slack\.com|discord(?:app)?\.com/api/webhooks|[\w-]{1,63}\.webhook\.office\.com)/)"
+            r"[^\s\"'<>]+",
+            re.I,
+        ),
+        r"\g<hook>***",
+    ),
+    (
+        re.compile(r"(?P<option>\s--?(?:[a-z]{1,20}-)?(?:password|token|secret)\s{1,9})[^\s\"']+", re.I),
+        r"\g<option>***",
+    ),
     # Headers whose whole line is a secret, whatever scheme it names.
     (
         re.compile(
@@ -49,6 +61,7 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"), "***"),  # JSON web tokens
     (re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"), "***"),
     (re.compile(r"\b(?:gh[pousr]_|github_pat_|xox[a-z]-)[\w-]{8,}"), "***"),
+    (re.compile(r"\bsk-[\w-]{16,}"), "***"),
 )
 
 

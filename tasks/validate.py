@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -157,16 +158,18 @@ class Gate:
 
 
 def validate(case: Case[P, F], *, patient: bool) -> Gate:
-    """The gate as the last task of the run. The task fails when the gate stays closed."""
+    """The gate as the last task of the run. The task fails when the gate stays closed.
+
+    Raises:
+        LedgerUnavailable: what it sees cannot be written down.
+    """
     criteria = case.criteria
     # An impatient gate counts its time from now; freshness counts from the last change in any case.
     started = case.changed_at if patient else time.monotonic()
     seen: list[Gate] = [Gate(criteria, started, patient)]
 
     def watch() -> str | State[Any]:
-        progress = create_progress_artifact(0.0, description=f"gate: {len(criteria)} criteria")
-        assert isinstance(progress, UUID)  # a coroutine only in async code
-        told = ""
+        progress, told = Progress(f"gate: {len(criteria)} criteria"), ""
         while seen[-1].verdict is Verdict.WAITING:
             samples = [look(criterion, case.changed_at) for criterion in criteria]
             gate = seen[-1].see(samples, time.monotonic())
@@ -175,7 +178,7 @@ def validate(case: Case[P, F], *, patient: bool) -> Gate:
             if gate.describe() != told:
                 told = gate.describe()
                 held = sum(gate.settled(c) for c in criteria)
-                update_progress_artifact(progress, 100.0 * held / len(criteria), description=f"gate: {text(told)}")
+                progress.show(100.0 * held / len(criteria), f"gate: {text(told)}")
                 case.note("gate", told)
             if gate.verdict is Verdict.WAITING:
                 time.sleep(case.platform.pace.poll_seconds)
@@ -183,8 +186,27 @@ def validate(case: Case[P, F], *, patient: bool) -> Gate:
             return told
         return Failed(name="GateClosed", message=told)
 
-    case.start("validate", f"validate: {len(criteria)} criteria of recovery", watch).wait()
+    watching = case.start("validate", f"validate: {len(criteria)} criteria of recovery", watch)
+    watching.wait()
+    if seen[-1].verdict is Verdict.WAITING:
+        watching.result()  # what ended the watch says nothing about the system: it is no closed gate
     return seen[-1]
+
+
+class Progress:
+    """How far the gate is, as Prefect's UI shows it. That it cannot be shown does not matter to the gate."""
+
+    def __init__(self, description: str) -> None:
+        self._id: UUID | None = None
+        with suppress(Exception):
+            made = create_progress_artifact(0.0, description=description)
+            self._id = made if isinstance(made, UUID) else None  # a coroutine only in async code
+
+    def show(self, percent: float, description: str) -> None:
+        """Shows it, where that is possible."""
+        if self._id is not None:
+            with suppress(Exception):
+                update_progress_artifact(self._id, percent, description=description)
 
 
 # ---- the quick check -----------------------------------------------------------------------------------------------

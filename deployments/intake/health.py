@@ -16,6 +16,7 @@ from tasks.ledger import Ledger, LedgerUnavailable, Listed
 
 LOST_AFTER_SECONDS = 60.0  # a round of the watch that did not go on for longer than this hangs
 PREFECT, LEDGER, WATCH, DESK, SITES = "Prefect server", "ledger", "watch", "desk", "sites"
+LEFT = "what is still changed"
 VITAL = (LEDGER, WATCH, DESK)
 """Without these the intake can do nothing, and starting it again may help."""
 
@@ -40,6 +41,7 @@ class Health:
             WATCH: self._watch("people"),
             PREFECT: self._watch("prefect") or self.book.why or self.announcer.why,
             SITES: "; ".join(self.book.broken.values()),
+            LEFT: self._left(),
             **dict(self._silent()),
         }
 
@@ -55,6 +57,19 @@ class Health:
             return "the watch's thread has ended: start the intake again"
         silent = time.monotonic() - self.watch.went_on_at.get(round_, self.began)
         return f"no answer for {silent:.0f} s" if silent > LOST_AFTER_SECONDS else ""
+
+    def _left(self) -> str:
+        """What is still changed at sites that are not there any more: nobody gives it back, or calls about it."""
+        if self.book.why:
+            return ""  # the sites are not known
+        try:
+            overdue = self.ledger.claims.overdue()
+        except LedgerUnavailable:
+            return ""
+        there = {site.name for site in self.book.sites}
+        gone = [claim for claim in overdue if claim.site not in there]
+        told = "; ".join(dict.fromkeys(f"{claim.field} of {claim.target} at {claim.site}" for claim in gone))
+        return f"nobody gives back what is overdue at sites that were deleted: {told}" if told else ""
 
     def _silent(self) -> Iterator[tuple[str, str]]:
         """The sites whose alerting was heard regularly, and is not heard any more."""

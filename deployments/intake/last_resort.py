@@ -59,7 +59,7 @@ class LastResort:
         self.outages[what] = outage
 
     def _tell(self, what: str, summary: str, kind: NoticeKind, now: datetime) -> bool:
-        """Tells all who are to be told; whether anybody was."""
+        """Tells all who are to be told; whether anybody was called, where there is somebody who is."""
         notice = Notice(
             kind=kind,
             title=f"Runbooks: {what}",
@@ -69,10 +69,11 @@ class LastResort:
             dedup_key=f"runbooks/down/{what}",
             at=now,
         )
-        told = [self._send(channel, notice) for channel in self._channels(what)]
+        told = [(channel.level, self._send(channel, notice)) for channel in self._channels(what)]
         if not told:
             log.error("%s: %s; nobody could be told: no contacts are known", what, summary)
-        return any(told)
+        calling = [sent for level, sent in told if level] or [sent for _, sent in told]
+        return any(calling)
 
     def _send(self, channel: Channel, notice: Notice) -> bool:
         try:

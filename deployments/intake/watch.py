@@ -254,8 +254,11 @@ class Watch:
             with self._duty(f"run {run.id[:8]}"):
                 if approval is not None and approval.answer is not Answer.ASKED:
                     self._wake(run, approval, sites)
-                elif approval is not None:
-                    self._ask(run, approval, sites)
+        for approval in self.ledger.approvals.waiting():  # also of runs that do meanwhile what needs no answer
+            asking = self.ledger.runs.get(approval.run)
+            if asking is not None:
+                with self._duty(f"run {asking.id[:8]}"):
+                    self._ask(asking, approval, sites)
 
     def _wake(self, run: RunRecord, approval: Approval, sites: Mapping[str, Site]) -> None:
         choice = Choice.APPROVE if approval.answer is Answer.APPROVED else Choice.DECLINE

@@ -21,6 +21,7 @@ from tasks.explained import Ringing, explaining, why_held_back
 from tasks.incidents import new_incident, raise_incident
 from tasks.installation import NO_LEDGER, WrongLedger, our_ledger
 from tasks.ledger import Ledger, LedgerUnavailable
+from tasks.model.evidence import not_stale
 from tasks.model.incident import Raiser
 from tasks.respond import BAD_INPUT
 from tasks.runbook import AnyRunbook
@@ -81,7 +82,7 @@ def look_at(ledger: Ledger, runbook: AnyRunbook, site: Site, now: datetime) -> C
     a health check had raised."""
     trigger = runbook.trigger(site.platform)
     try:
-        reading = site.platform.metrics().ask(trigger.question)
+        reading = not_stale(site.platform.metrics().ask(trigger.question), site.platform.pace.stale_after)
     except Exception as error:  # a limit that cannot be read is reported as such, never as kept
         return Check(runbook.id, site.name, None, f"cannot be told: {explain(error)}")
     shown_value = trigger.broken.show(reading.value)

@@ -126,11 +126,13 @@ class MessageBus(Platform):
         return tuple(filter(None, (self.analytics_publisher, self.background_job_publisher)))
 
     def follow_up(self, target: Target, field: str) -> Change | None:
-        """A rollout, where pods still run with larger pools than are configured now.
+        """A rollout, where pods still run with larger pools than are configured now; but only where a stopping pod
+        gives its tasks back: nobody is asked when something is given back, so nothing may be lost by it (D005). Else
+        the pods take the number up at their next rollout.
 
         Its reason names the number: to give back another one is another rollout, and not the same one once more.
         """
-        if field != self.pool_size_key or target.kind == scaling.DEPLOYMENT:
+        if field != self.pool_size_key or target.kind == scaling.DEPLOYMENT or not self.requeues_on_stop:
             return None
         size = self._configured_pool_size()
         if size is not None and not self._pools_are_larger(size):

@@ -22,8 +22,9 @@ class Approvals:
     def ask(self, approval: Approval) -> Approval:
         """Puts a plan before a person, and returns the question as it stands.
 
-        A question that is open, or was answered with yes and holds, is not asked again. One that came to nothing is
-        asked anew for another run, and not twice in one run.
+        A question that is open, or was answered with yes and holds, is not asked again; an open one of a run that died
+        is this run's from now on, so that an answer in the form of this run counts. One that came to nothing is asked
+        anew for another run, and not twice in one run.
         """
         values = {**asdict(approval), "plan": [redact(line) for line in approval.plan]}
         new = self._database.insert(approvals).values(**values)
@@ -31,6 +32,7 @@ class Approvals:
             if tx.execute(new.on_conflict_do_nothing().returning(approvals.c.key)).one_or_none() is None:
                 known = self._kept(tx, approval.key)
                 if self._holds(tx, known) or known.run == approval.run:
+                    tx.execute(_this(approval.key).where(_asked).values(run=approval.run))
                     return self._now(tx, known)
                 tx.execute(_this(approval.key).values(**values))
             return self._kept(tx, approval.key)

@@ -20,7 +20,7 @@ class Breaches:
         known = breaches.c.site == site, breaches.c.runbook == runbook
         with self._database.writing() as tx:
             row = tx.execute(breaches.select().where(*known).with_for_update()).one_or_none()
-            if row is not None and at - row.seen_at <= gap:
+            if row is not None and timedelta(0) <= at - row.seen_at <= gap:  # nor what a clock noted that was ahead
                 tx.execute(breaches.update().where(*known).values(seen_at=at))
                 since: datetime = row.since
                 return since

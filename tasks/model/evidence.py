@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from tasks.redact import redact
 
+T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -58,6 +59,19 @@ class Reading(Generic[T_co]):
 
     def __str__(self) -> str:
         return str(self.value)
+
+
+def not_stale(reading: Reading[T], stale_after: timedelta) -> Reading[T]:
+    """The reading, if its newest sample is young enough to say how things are now.
+
+    Raises:
+        UnknownReading: it is older: where samples come another way than by scraping, the last one is answered for
+            minutes after it has dried up.
+    """
+    if reading.lag > stale_after:
+        lag, limit = reading.lag.total_seconds(), stale_after.total_seconds()
+        raise UnknownReading(f"its newest sample is {lag:.0f} s old, more than {limit:g} s")
+    return reading
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,8 @@ def explain(error: BaseException) -> str:
             return f"{_url(error)} answered {error.response.status_code}"
         case httpx.TimeoutException():
             return f"{_url(error)} did not answer in time"
+        case httpx.InvalidURL():  # it shows a part of the URL, where a password may be
+            return "the URL cannot be read: /, #, ? and @ in a password have to be percent-encoded"
         case httpx.TransportError():
             return f"{_url(error)} cannot be reached: {error}"
         case urllib3.exceptions.MaxRetryError():

@@ -26,6 +26,8 @@ from tasks.systems.metrics import (
 )
 from tasks.systems.tls import trusted
 
+LATELY = timedelta(minutes=5)  # what a pod exported then, it should export now
+
 
 class QueryFailed(Exception):
     """Prometheus refused a query."""
@@ -73,6 +75,22 @@ def seconds(duration: timedelta) -> str:
 def _series(question: Question, scope: Labels) -> tuple[str, ...]:
     """The series whose sample times decide how fresh the answer is."""
     return tuple(selector(series.name, scope + series.labels) for series in wanted(question))
+
+
+def _shrinking(question: Question, scope: Labels) -> tuple[str, ...]:
+    """The series of whose pods none may be left out. Where the highest counts, each pod tells as much by itself."""
+    match question:
+        case Gauge():
+            return () if question.over_pods == "max" else _series(question, scope)
+        case Slope():
+            return _shrinking(question.gauge, scope)
+        case Ratio():
+            return (*_shrinking(question.above, scope), *_shrinking(question.below, scope))
+        case While():
+            gauges = (question.gauge, question.level, question.bound)
+            return tuple(one for gauge in gauges for one in _shrinking(gauge, scope))
+        case Rate() | Quantile():
+            return _series(question, scope)
 
 
 def _reach(question: Question, oldest: timedelta) -> timedelta:
@@ -146,6 +164,8 @@ class Prometheus:
                 self._require_numbers(each)
         if isinstance(question, While):
             self._require_both(*series[-2:])
+        for each in _shrinking(question, self._scope):
+            self._require_all_pods(each)
         lag = max(newest for newest, _ in ages)
         oldest = max(lag, *(oldest for _, oldest in ages))
         value = number(self._scalar(query))
@@ -161,6 +181,13 @@ class Prometheus:
         """Every pod reports both. A pod whose level alone is missing would make the whole seem below its bound."""
         if not self.get("/api/v1/query", {"query": f"count({level}) == count({bound})"})["result"]:
             raise MissingMetric(f"not every pod exports both {level} and {bound}")
+
+    def _require_all_pods(self, series: str) -> None:
+        """No pod that exported this lately is there and cannot be scraped: without it the whole would seem smaller."""
+        lately = f"last_over_time({series}[{seconds(LATELY)}])"
+        found = self.get("/api/v1/query", {"query": f"count((up == 0) and on (job, instance) {lately})"})["result"]
+        if found:
+            raise MissingMetric(f"{found[0]['value'][1]} of the pods that export {series} cannot be scraped")
 
     def _ages(self, series: str) -> tuple[timedelta, timedelta]:
         """How old the newest and the oldest of the present samples are, by Prometheus's clock."""

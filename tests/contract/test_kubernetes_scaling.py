@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from kubernetes.client.exceptions import ApiException
 
@@ -112,6 +114,18 @@ def test_at_most_none_is_reached_next_to_an_autoscaler(site: Site) -> None:
     assert carried_out(claiming(site, AT_MOST, 0)) == "2 -> 0"
     assert site.get("Deployment", NAME)["status"].get("replicas", 0) == 0
     assert site.bounds() == (1, 4)
+
+
+def test_a_source_that_comes_back_next_to_an_autoscaler_may_get_more_than_its_first_pod(site: Site) -> None:
+    """The first pod switches the autoscaler on again, which wants its minimum."""
+    site.create(workload(2), autoscaler(NAME, 2, 4))
+    carried_out(claiming(site, AT_MOST, 0))
+    knob = DeploymentReplicas(site.cluster(), NAME, quiet=True)
+    dial = knob.read()
+    knob.write({"replicas": 1}, dial.version)
+    assert "pods ready" in knob.verify({"replicas": 1}, timedelta(seconds=60))
+    knob.write({"replicas": 2}, knob.read().version)  # as the autoscaler does at its next sync
+    assert "of 2 pods ready" in knob.verify({"replicas": 1}, timedelta(seconds=60))
 
 
 def test_an_autoscaler_of_another_deployment_is_not_ours(site: Site) -> None:

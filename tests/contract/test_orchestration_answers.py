@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from tasks.model.change import Happened, PreconditionFailed
 from tasks.systems.errors import explain, is_transient, turned_away
-from tasks.systems.orchestration.admin import RUNNING, Admin, Task, WrongAnswer
+from tasks.systems.orchestration.admin import RUNNING, Admin, NobodyToAsk, Task, WrongAnswer
 from tasks.systems.orchestration.cancellation import CancelTask
 from tests.contract.servers import free_port
 
@@ -267,3 +267,29 @@ def test_a_look_that_fails_is_taken_again_while_there_is_time(service: Service) 
     service.answers("", 503)
     threading.Timer(0.3, service.lists).start()
     assert change(service).verify(timedelta(seconds=10)) == "the task is gone, its worker is free"
+
+
+def test_so_is_one_for_which_nobody_could_be_asked(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pod is ready for a moment, as it happens when all workers are blocked."""
+    service.lists()
+    cancel = change(service)
+    tasks, troubles = cancel.admin.tasks, iter([NobodyToAsk("no pod is ready")])
+
+    def asked(admin: Admin) -> list[Task]:
+        if trouble := next(troubles, None):
+            raise trouble
+        return list(tasks())
+
+    monkeypatch.setattr(Admin, "tasks", asked)
+    assert cancel.verify(timedelta(seconds=10)) == "the task is gone, its worker is free"
+
+
+def test_an_approval_is_for_one_execution_of_a_task(service: Service) -> None:
+    """Also where the service does not count them: the key of a plan holds what the change leads to."""
+    afters = set()
+    for started in (1_000.0, 2_000.0):
+        task = {**OLD, "attempts": None, "started_at": started}
+        service.lists(task)
+        found = CancelTask(service.admin(), "bus", Task.model_validate(task), timedelta(seconds=300), "why").diff()
+        afters.add(found.after)
+    assert len(afters) == 2

@@ -12,8 +12,8 @@ import pytest
 import redis.exceptions
 from redis import Redis
 
-from tasks.systems.errors import is_transient
-from tasks.systems.redis import ping
+from tasks.systems.errors import explain, is_transient
+from tasks.systems.redis import NoRedisUrl, ping
 from tests.contract.servers import free_port, need, running
 
 pytestmark = pytest.mark.live
@@ -85,6 +85,16 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up() -> None:
         with pytest.raises(redis.exceptions.TimeoutError) as error:
             ping(f"redis://127.0.0.1:{port}/0", timeout=0.3)
     assert is_transient(error.value)
+
+
+@pytest.mark.parametrize("password", ["s3cretpass/abc", "s3cretpass#abc", "s3cretpass?abc"])
+def test_a_url_that_cannot_be_read_shows_no_password(password: str) -> None:
+    with pytest.raises(NoRedisUrl) as error:
+        ping(f"redis://:{password}@127.0.0.1:6379/0")
+    assert explain(error.value) == (
+        "the Redis URL of the site cannot be read: /, #, ? and @ in its password have to be percent-encoded"
+    )
+    assert error.value.__cause__ is None
 
 
 def test_a_server_that_is_loading_is_no_answer_yet(tmp_path: Path) -> None:

@@ -31,12 +31,13 @@ class Source:
     value: Any = 5
     troubles: list[Exception] = field(default_factory=list)
     asked: int = 0
+    lag: float = 2
 
     def read(self) -> Reading[Any]:
         self.asked += 1
         if self.troubles:
             raise self.troubles.pop(0)
-        return Reading(self.value, "a test", lag=timedelta(seconds=2))
+        return Reading(self.value, "a test", lag=timedelta(seconds=self.lag))
 
 
 def runbook(*probes: Probe[Any]) -> AnyRunbook:
@@ -78,6 +79,12 @@ def test_what_will_not_go_away_is_not_tried_again(monkeypatch: pytest.MonkeyPatc
     (found,) = diagnose(case(monkeypatch, source))
     assert isinstance(found, Unknown)
     assert source.asked == 1
+
+
+def test_what_says_how_things_were_some_minutes_ago_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    (found, other) = diagnose(case(monkeypatch, Source(lag=61), Source(lag=60)))
+    assert found == Unknown("its newest sample is 61 s old, more than 60 s")
+    assert other == 5
 
 
 def test_after_its_deadline_nothing_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

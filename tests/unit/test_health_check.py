@@ -70,6 +70,17 @@ def test_a_limit_that_is_kept_is_fine(scene: Scene) -> None:
     assert scene.open == []
 
 
+def test_an_old_sample_resolves_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its path has dried up: what was fine some minutes ago says nothing of now."""
+    scene.look(MANY, 0 * MINUTE)
+    scene.ledger.incidents.open(incident(HIGH, raiser=Raiser.HEALTH_CHECK))
+    ask = scene.platform.answers.ask
+    monkeypatch.setattr(scene.platform.answers, "ask", lambda question: replace(ask(question), lag=2 * MINUTE))
+    found = scene.look(FEW, MINUTE)
+    assert (found.broken, found.text) == (None, "cannot be told: its newest sample is 120 s old, more than 60 s")
+    assert len(scene.open) == 1
+
+
 def test_what_a_claim_of_ours_explains_is_said_and_raises_nothing(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -287,6 +287,18 @@ OWNERS: list[tuple[str, dict[str, Any], str]] = [
     ("Flux by release", {"labels": {"helm.toolkit.fluxcd.io/name": "bus"}}, "Flux (bus)"),
     ("Helm by release", {"annotations": {"meta.helm.sh/release-name": "bus"}}, "Helm (bus)"),
     ("Helm by label", {"labels": {"app.kubernetes.io/managed-by": "Helm"}}, "Helm"),
+    ("Argo CD by what it manages", {"managedFields": [{"manager": "argocd-controller"}]}, "Argo CD"),
+    ("a person's fields", {"managedFields": [{"manager": "kubectl-edit"}]}, ""),
+    (
+        "a controller",
+        {
+            "ownerReferences": [
+                {"apiVersion": "keda.sh/v1", "kind": "ScaledObject", "name": "bus", "uid": "1", "controller": True}
+            ]
+        },
+        "ScaledObject (bus)",
+    ),
+    ("nobody's child", {"ownerReferences": [{"apiVersion": "v1", "kind": "Bus", "name": "bus", "uid": "1"}]}, ""),
     ("another tool", {"labels": {"app.kubernetes.io/managed-by": "hand"}}, ""),
     (
         "Flux, though Helm installed it",

@@ -65,6 +65,20 @@ def test_people_are_told_once_after_a_minute_and_when_it_is_over(people: People,
     assert len({notice.dedup_key for notice in people.told}) == 1
 
 
+def test_who_is_only_told_is_not_who_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slack takes it, and the pager does not: it is tried again."""
+    slack, pager = People(), People()
+    pager.away = True
+    monkeypatch.setattr(contacts.Channel, "notifier", lambda channel: pager if channel.level else slack)
+    both = [CHANNEL, CHANNEL.model_copy(update={"level": 0})]
+    found = LastResort(lambda what: both)
+    for minutes in (0, 1):
+        found.report("ledger", "locked", NOW + minutes * MINUTE)
+    pager.away = False
+    found.report("ledger", "locked", NOW + 2 * MINUTE)
+    assert pager.kinds == [NoticeKind.AUTOMATION_DOWN]
+
+
 def test_what_comes_back_within_a_minute_is_nobody_s_trouble(people: People, last_resort: LastResort) -> None:
     for minute in range(5):
         last_resort.report("ledger", "locked", NOW + minute * MINUTE)

@@ -11,7 +11,7 @@ from deployments.intake.giving_back import BEGINS_WITHIN
 from deployments.intake.watch import REPLACED_AFTER
 from flows.incidents.restore import AT_ONCE
 from tasks.approval import Choice
-from tasks.ledger import Answer, ClaimState
+from tasks.ledger import Answer, Approval, ClaimState
 from tasks.model.escalation import Notice, NoticeKind
 from tasks.model.outcome import Outcome, Severity
 from tasks.sites import Site
@@ -123,6 +123,16 @@ def test_people_are_told_once_that_a_run_asks(world: World, outside: Outside) ->
         "3 -> 1",
     )
     assert outside.woken == []
+
+
+def test_people_are_told_of_a_question_before_its_run_waits_for_the_answer(world: World, outside: Outside) -> None:
+    """It does meanwhile what needs no answer, and the question's time runs."""
+    run = world.run()
+    now = world.ledger.now()
+    asked = Approval("key", run, None, SITE, HIGH.id, ("3 -> 1",), Answer.ASKED, now, now + 15 * MINUTE)
+    world.ledger.approvals.ask(asked)
+    world.look()
+    assert outside.kinds() == [NoticeKind.APPROVAL_WANTED]
 
 
 @pytest.mark.parametrize(("approved", "choice"), [(True, Choice.APPROVE), (False, Choice.DECLINE)])

@@ -85,10 +85,10 @@ def task_queue(bus: MessageBus) -> Probe[TaskQueue]:
 
     def read() -> Reading[TaskQueue]:
         metrics = bus.metrics()
-        pending, *others = (metrics.ask(question) for question in queue_questions(bus))
-        running, completed, growth = (other.value for other in others)
-        queue = TaskQueue(pending.value, running, completed, growth)
-        return Reading(queue, pending.source, reach=bus.pace.window, lag=pending.lag)
+        asked = [metrics.ask(question) for question in queue_questions(bus)]
+        pending, running, completed, growth = (one.value for one in asked)
+        queue = TaskQueue(pending, running, completed, growth)
+        return Reading(queue, asked[0].source, reach=bus.pace.window, lag=max(one.lag for one in asked))
 
     return Probe("task queue", read, timedelta(seconds=40))
 

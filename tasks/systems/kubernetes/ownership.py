@@ -1,4 +1,4 @@
-"""Who owns an object and would put it back: GitOps and Helm."""
+"""Who owns an object and would put it back: GitOps, Helm, and controllers such as an operator or KEDA."""
 
 from __future__ import annotations
 
@@ -14,10 +14,18 @@ _OWNERS = (
 )
 
 
+_ARGO = "argocd"  # how its field managers begin. Before 3.0 its only label was one that Helm charts bear too
+
+
 def owner(metadata: Any) -> str:
-    """The deployment tool that owns an object, with its name for it; empty when nobody says so."""
+    """The deployment tool or controller that owns an object, with its name for it; empty when nobody says so."""
     marks: dict[str, str] = {**(metadata.labels or {}), **(metadata.annotations or {})}
     for key, tool in _OWNERS:
         if key in marks:
             return f"{tool} ({marks[key]})"
-    return "Helm" if marks.get("app.kubernetes.io/managed-by") == "Helm" else ""
+    if marks.get("app.kubernetes.io/managed-by") == "Helm":
+        return "Helm"
+    if any((field.manager or "").startswith(_ARGO) for field in metadata.managed_fields or ()):
+        return "Argo CD"
+    controllers = (one for one in metadata.owner_references or () if one.controller)
+    return next((f"{one.kind} ({one.name})" for one in controllers), "")

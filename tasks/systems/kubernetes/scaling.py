@@ -150,9 +150,11 @@ class DeploymentReplicas:
         )
 
     def verify(self, levels: Levels, within: timedelta) -> str:
-        """Waits until exactly so many pods are there and ready."""
+        """Waits until exactly so many pods are there and ready; or more, where that switched an autoscaler on again."""
         wanted = levels[REPLICAS]
-        return _wait(self.cluster, self.deployment, wanted, wanted, within)
+        scaler = read_autoscaler(self.cluster, self.deployment) if wanted else None
+        most = max(wanted, scaler.maximum) if scaler else wanted
+        return _wait(self.cluster, self.deployment, wanted, most, within)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,6 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import httpx
-
 from tasks.model.change import Diff, Effect, Happened, NotInEffect, PreconditionFailed, Surroundings
 from tasks.model.target import Target
 from tasks.systems.errors import explain
@@ -63,7 +61,8 @@ class CancelTask:
         if not now.older_than(self.older_than):
             raise PreconditionFailed(f"{now}, which is not longer than {self.older_than.total_seconds():g} s")
         around = Surroundings(group=GROUP, group_size=sum(task.running for task in tasks))
-        attempt = "" if now.attempts is None else f" (attempt {now.attempts})"
+        # An approval is for this execution, and not for a later one of the same task.
+        attempt = f" (attempt {now.attempts})" if now.attempts is not None else f" (started at {now.started_at})"
         return Diff(str(now), f"{self.wanted}{attempt}", note=self.why, around=around)
 
     def happened(self, since: datetime) -> Happened:
@@ -83,7 +82,7 @@ class CancelTask:
                 if self._gone():
                     return "the task is gone, its worker is free"
                 why = "the task is still there"
-            except httpx.HTTPError as error:
+            except Exception as error:  # it only looks: whatever went wrong, the next look may tell
                 why = explain(error)
             if time.monotonic() > deadline:
                 raise NotInEffect(f"{why}, {within} after it was cancelled")

@@ -352,6 +352,36 @@ def test_one_dead_pod_makes_scraped_endpoints_unknown_and_not_smaller(monitoring
         monitoring.endpoints().ask(Gauge("workers", "sum"))
 
 
+@pytest.mark.parametrize(
+    ("question", "known"),
+    [
+        (Gauge("live_workers", "sum"), None),
+        (Gauge("live_workers", "min"), None),
+        (Ratio(Gauge("live_busy", "sum"), Gauge("live_workers", "sum")), None),
+        (Rate("live_done", WINDOW), None),
+        (Slope(Gauge("live_workers", "sum"), WINDOW), None),
+        (While(Gauge("live_depth", "max"), Gauge("live_busy", "sum"), Gauge("live_workers", "sum")), None),
+        (Gauge("live_depth", "max"), 7),  # each pod tells it
+    ],
+    ids=str,
+)
+def test_one_dead_pod_makes_what_is_summed_over_pods_unknown_and_not_smaller(
+    monitoring: Monitoring, question: Question, known: float | None
+) -> None:
+    """Prometheus itself leaves it out in silence: the pod that is worst off would make the whole look well."""
+    for name, value in (("live_workers", 5), ("live_busy", 5), ("live_done", 5), ("live_depth", 7)):
+        monitoring.pods.set(name, value)
+    monitoring.await_query("count(live_depth)", 3)
+    wait_for("an answer", lambda: isinstance(ask(monitoring.prometheus(), question), float))
+    monitoring.pods.do("stop", [1])
+    monitoring.await_query("count(live_depth)", 2)
+    if known is None:
+        with pytest.raises(MissingMetric, match="1 of the pods that export live_"):
+            monitoring.prometheus().ask(question)
+    else:
+        assert monitoring.prometheus().ask(question).value == known
+
+
 def test_no_pods_at_all() -> None:
     with pytest.raises(MissingMetric, match="no ready pod"):
         Endpoints(list).ask(DEPTH)
