@@ -39,6 +39,15 @@ def alert_resolved(text: str, platform: Platform, alert: str, trigger: Trigger, 
     )
 
 
+def rule_fires(platform: Platform, alert: str) -> bool:
+    """Whether Prometheus says that the alert is on. Where nobody can be asked, it is not known to be."""
+    try:
+        prometheus = platform.prometheus()
+        return prometheus is not None and prometheus.rule(alert, platform.alert_labels).state == "firing"
+    except Exception:  # whatever went wrong, nothing is known of it
+        return False
+
+
 def _by_condition(platform: Platform, trigger: Trigger) -> Reading[float]:
     reading = platform.metrics().ask(trigger.question)
     firing = float(trigger.broken.holds(reading.value))

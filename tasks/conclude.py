@@ -10,9 +10,11 @@ from prefect.artifacts import Artifact, create_markdown_artifact
 from prefect.states import Cancelled, Completed, Failed
 
 from tasks import failpoint
+from tasks.alerts import rule_fires
 from tasks.case import Case
 from tasks.escalate import Matter, call_for_failed_gate
 from tasks.ladder import Ending
+from tasks.model.incident import Incident, Raiser
 from tasks.model.outcome import Outcome
 from tasks.platform import Platform
 from tasks.redact import redact
@@ -49,12 +51,25 @@ def _escalate(case: Case[P, F], ending: Ending) -> None:
 
 
 def _let_go(case: Case[P, F], incident: str, outcome: Outcome) -> None:
-    """Closes the incident if it is over: measured by this run, or by whoever raised it while the run had it in hand."""
+    """Closes the incident if it is over: measured by this run, or by whoever raised it while the run had it in hand.
+
+    One look that found nothing is no end while the alert's own rule still fires: a value that hovers about its limit is
+    below it now and then. Such an incident stays open until its alert is resolved; the watch has it looked at again.
+    """
     latest = case.ledger.incidents.get(incident)
     # Another run's incident stays open under its hands, also when this one came too late and steps aside.
     quiet = latest is not None and latest.quiet_at is not None and latest.claimed_by == case.run_id
+    if not quiet and outcome is Outcome.NOTHING_TO_DO and _still_fires(case, latest):
+        return
     if quiet or outcome in (Outcome.RECOVERED, Outcome.NOTHING_TO_DO):
         case.ledger.incidents.close(incident, datetime.now(UTC))
+
+
+def _still_fires(case: Case[P, F], incident: Incident | None) -> bool:
+    if incident is None or incident.raiser is not Raiser.ALERTMANAGER or not rule_fires(case.platform, incident.alert):
+        return False
+    case.note("left", "Prometheus still has the alert firing: the incident stays open until it is resolved")
+    return True
 
 
 def publish(report: Report) -> None:

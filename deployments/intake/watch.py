@@ -37,7 +37,7 @@ EVERY_SECONDS = 2.0
 # An automation of Prefect's takes a second to make a run; in a storm it makes one after the other.
 CRITICAL_UNCLAIMED_FOR = timedelta(seconds=5)
 REPLACED_AFTER = timedelta(minutes=5)  # a run that was started and never claimed its incident
-LEFT_TO_OTHERS = (Outcome.DEFERRED, Outcome.STEPPED_ASIDE)
+LOOKED_AT_AGAIN = (Outcome.DEFERRED, Outcome.STEPPED_ASIDE, Outcome.NOTHING_TO_DO)  # while the alert is still on
 CALLED_ABOUT_FOR = timedelta(hours=1)  # so long it is tried to reach somebody about a dead run
 CALLED_OFF_WITHIN = timedelta(days=1)  # so long it is tried to let the pagers of an incident fall silent
 
@@ -191,7 +191,8 @@ class Watch:
             log.warning("incident %s was seen to by no run: started %s", incident.id[:8], run[:8])
 
     def _start_the_left(self, sites: Mapping[str, Site]) -> None:
-        """Incidents that were left to a graver runbook or to the cause's, and are still on when that has ended."""
+        """Incidents that were left to a graver runbook or to the cause's, or in which one look found nothing, and are
+        still on when that has ended."""
         for incident, runbook, site in self._known(sites):
             run = self.ledger.runs.get(incident.claimed_by) if incident.claimed_by else None
             if run is None or run.ended_at is None:
@@ -199,7 +200,7 @@ class Watch:
             if incident.quiet_at:  # its alert resolved in the very moment in which the run ended
                 self.ledger.incidents.close(incident.id, incident.quiet_at)
                 continue
-            if run.outcome not in LEFT_TO_OTHERS or incident.taken_by:
+            if run.outcome not in LOOKED_AT_AGAIN or incident.taken_by:
                 continue
             waited = self.ledger.now() - run.ended_at
             if waited.total_seconds() < site.platform.pace.look_back_seconds or self._busy(incident, runbook, site):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,8 +23,9 @@ from tasks.model.change import Diff, Purpose
 from tasks.model.escalation import NoticeKind
 from tasks.model.outcome import Outcome
 from tasks.report import Report
+from tasks.systems.prometheus import RuleState
 from tests.unit.inline import InlineCase, incident, inline_case
-from tests.unit.standin import CRITICAL, HIGH, SUBJECT, standin
+from tests.unit.standin import CRITICAL, HIGH, SUBJECT, Standin, standin
 from tests.unit.watching import Outside
 from tests.wishes import Wish
 
@@ -55,6 +56,36 @@ def is_over(case: InlineCase) -> bool:
     found = case.ledger.incidents.get(case.incident.id)
     assert found is not None
     return found.resolved_at is not None
+
+
+@dataclass(frozen=True)
+class Rules:
+    """A Prometheus that says how a rule stands, or does not answer."""
+
+    state: str
+
+    def rule(self, alert: str, site: object) -> RuleState:
+        if not self.state:
+            raise ConnectionError("connection refused")
+        return RuleState(self.state, timedelta(0), True, "")
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome", "over"),
+    [
+        ("firing", Outcome.NOTHING_TO_DO, False),  # it hovers about its limit
+        ("pending", Outcome.NOTHING_TO_DO, True),
+        ("inactive", Outcome.NOTHING_TO_DO, True),
+        ("", Outcome.NOTHING_TO_DO, True),
+        ("firing", Outcome.RECOVERED, True),  # which the gate has asked already
+    ],
+)
+def test_one_look_that_found_nothing_ends_no_alert_that_still_fires(
+    case: InlineCase, monkeypatch: pytest.MonkeyPatch, state: str, outcome: Outcome, over: bool
+) -> None:
+    monkeypatch.setattr(Standin, "prometheus", lambda site: Rules(state))
+    conclude(case, Ending(outcome, ""))
+    assert is_over(case) is over
 
 
 def test_a_run_that_came_too_late_closes_no_incident_under_the_hands_of_another(case: InlineCase) -> None:

@@ -157,7 +157,7 @@ def test_one_that_cannot_be_started_keeps_no_other_from_it(world: World, outside
 # ---- incidents that were left to others ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("outcome", [Outcome.DEFERRED, Outcome.STEPPED_ASIDE])
+@pytest.mark.parametrize("outcome", [Outcome.DEFERRED, Outcome.STEPPED_ASIDE, Outcome.NOTHING_TO_DO])
 def test_what_was_left_to_another_and_is_still_on_is_taken_up_once(
     world: World, outside: Outside, outcome: Outcome
 ) -> None:
