@@ -164,7 +164,8 @@ def test_pools_given_back_in_two_steps_are_rolled_out_twice(site: Site, monkeypa
 
     monkeypatch.setattr(MessageBus, "metrics", metrics)
     site.create(settings(**{KEY: "10"}), workload(1, sources=[CONFIGMAP]))
-    bus, ledger = site.bus(pace=Pace.model_validate({"give_back_seconds": 0.01})), fresh_ledger()
+    quick = Pace.model_validate({"give_back_seconds": 0.01})
+    bus, ledger = site.bus(pace=quick, requeues_on_stop=True), fresh_ledger()
     for name, runbook, workers in (("run-1", RUNBOOK, 15), ("run-2", CRITICAL, 20)):
         case = inline_case(monkeypatch, runbook=runbook, platform=bus, ledger=ledger, run=name)
         assert mitigate(case, grow((floor(site, workers),))).changed
