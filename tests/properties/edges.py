@@ -12,7 +12,7 @@ from typing import Any
 
 from prefect import State
 from prefect.exceptions import ObjectNotFound, Pause
-from prefect.states import Completed, Failed, Scheduled
+from prefect.states import Completed, Failed, Running, Scheduled
 
 from tests.properties import processes
 from tests.properties.processes import Host
@@ -146,6 +146,13 @@ class Client:
         """Those that have not begun: one that has begun claims its incident at once here."""
         waiting = [run for run in self._server.runs.values() if run.state == "scheduled"]
         return [Known(run.parameters, Scheduled()) for run in waiting][offset : offset + limit]
+
+    def read_flow_run(self, id: uuid.UUID) -> Known:
+        """Whether it waits for a worker; of its other states nobody asks here."""
+        self._server._called("read run")
+        if (run := self._server.runs.get(str(id))) is None:
+            raise ObjectNotFound(Exception("no such flow run"))
+        return Known(run.parameters, Scheduled() if run.state == "scheduled" else Running())
 
     def resume_flow_run(self, id: uuid.UUID, run_input: Mapping[str, Any]) -> Named:
         self._server._called("resume")
