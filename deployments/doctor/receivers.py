@@ -145,12 +145,13 @@ def judge(site: str, intake: str, found: Sequence[Webhook]) -> Iterable[Finding]
     if not exact:
         seen = f"receiver {named[0].receiver} leads to {named[0].url}, not to {intake}/alerts"
         yield ELSEWHERE.found(what, seen, site, intake=intake)
-    faults = [finding for webhook in named if webhook.routed for finding in _faults(site, what, webhook)]
-    if not any(webhook.routed for webhook in named):
+    routed = [webhook for webhook in named if webhook.routed]
+    faults = [finding for webhook in routed for finding in _faults(site, what, webhook)]
+    if not routed:
         faults = [_unrouted(site, what, named[0])]
     yield from faults
     if exact and not faults:
-        yield fine(what, f"receiver {named[0].receiver} leads to {intake}/alerts", site)
+        yield fine(what, f"receiver {routed[0].receiver} leads to {intake}/alerts", site)
 
 
 def _leading(found: Sequence[Webhook], intake: str) -> tuple[list[Webhook], list[Webhook]]:

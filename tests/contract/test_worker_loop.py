@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -143,10 +144,13 @@ def test_a_spare_that_waited_for_longer_than_a_run_may_be_silent_is_not_taken_fo
         prefect.held = asyncio.Event()
         async with working(prefect, code, tmp_path / "w1", silent=0.5) as worker:
             await until("the spare", lambda: worker._spares._ready.qsize() == 1)
-            await asyncio.sleep(0.6)
+            spare = await worker._spares.take()
+            worker._spares.put_back(spare)
+            await until("a spare that is older", lambda: time.monotonic() - spare.heard_at > 0.6)
             one = prefect.due_now("sh -c 'exit 7'")
             await until("the claim", lambda: prefect.claims == 1)
-            await asyncio.sleep(0.5)  # some looks at a spare that has said nothing for a second
+            # Some looks, one each tenth of a second, at a spare that has said nothing for a second.
+            await until("some looks", lambda: time.monotonic() - spare.heard_at > 1.1)
             prefect.held.set()
             await until("the end", ended(prefect, one))
             assert "exit code 7" in prefect.told[0]
@@ -161,9 +165,9 @@ def test_what_cannot_be_claimed_is_asked_for_at_the_usual_pace(code: Code, tmp_p
         one = prefect.due_now()
         async with working(prefect, code, tmp_path / "w1"):
             await until("a claim", lambda: prefect.claims > 0)
-            before = prefect.claims
-            await asyncio.sleep(1)
-            assert prefect.claims - before <= 8, "every 0.2 s, and not as fast as the server says no"
+            before, began = prefect.claims, time.monotonic()
+            await until("more claims", lambda: prefect.claims - before >= 8)
+            assert time.monotonic() - began >= 1, "every 0.2 s, and not as fast as the server says no"
             prefect.refuses = None
             await until("the end", ended(prefect, one))
 

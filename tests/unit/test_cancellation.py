@@ -17,7 +17,7 @@ from prefect.states import Cancelling, Running
 from tasks import cancellation
 from tasks.cancellation import noting_cancellation
 from tasks.case import Planned
-from tasks.ledger import ChangeState
+from tasks.ledger import ChangeState, RunRecord
 from tasks.making import Making
 from tasks.model.outcome import Outcome
 from tasks.model.refusal import Refusal
@@ -112,6 +112,17 @@ class Prefect:
         return type("Run", (), {"state": self._state})
 
 
+def after_its_end(monkeypatch: pytest.MonkeyPatch, state: State | None) -> RunRecord:
+    """What the ledger has of a run that was told to end while Prefect said so of it, or did not answer."""
+    monkeypatch.setattr(cancellation, "get_client", lambda sync_client: Prefect(state))
+    case = inline_case(monkeypatch, run=RUN)
+    with pytest.raises(TerminationSignal), noting_cancellation(case.ledger, RUN):
+        told_to_end()
+    record = case.ledger.runs.get(RUN)
+    assert record is not None
+    return record
+
+
 @pytest.mark.parametrize(
     ("state", "outcome"),
     [(Cancelling(), Outcome.CANCELLED), (Running(), None), (None, None)],
@@ -121,12 +132,7 @@ def test_only_a_run_that_a_person_cancelled_is_over(
     monkeypatch: pytest.MonkeyPatch, state: State | None, outcome: Outcome | None
 ) -> None:
     """Any other is taken for dead when its lease runs out, and its incident is picked up."""
-    monkeypatch.setattr(cancellation, "get_client", lambda sync_client: Prefect(state))
-    case = inline_case(monkeypatch, run=RUN)
-    with pytest.raises(TerminationSignal), noting_cancellation(case.ledger, RUN):
-        told_to_end()
-    record = case.ledger.runs.get(RUN)
-    assert record is not None
+    record = after_its_end(monkeypatch, state)
     assert record.outcome is outcome
     assert (record.ended_at is not None) == (outcome is not None)
 
@@ -137,14 +143,8 @@ def test_only_a_run_that_a_person_cancelled_is_over(
 def test_what_the_worker_said_counts_also_when_prefect_does_not_answer(
     monkeypatch: pytest.MonkeyPatch, intent: Any, outcome: Outcome | None
 ) -> None:
-    monkeypatch.setattr(cancellation, "get_client", lambda sync_client: Prefect(None))
     monkeypatch.setattr(control_listener, "_intent", intent)
-    case = inline_case(monkeypatch, run=RUN)
-    with pytest.raises(TerminationSignal), noting_cancellation(case.ledger, RUN):
-        told_to_end()
-    record = case.ledger.runs.get(RUN)
-    assert record is not None
-    assert record.outcome is outcome
+    assert after_its_end(monkeypatch, None).outcome is outcome
 
 
 def test_a_run_that_was_deleted_was_not_cancelled_as_far_as_we_know(monkeypatch: pytest.MonkeyPatch) -> None:

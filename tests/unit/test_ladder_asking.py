@@ -29,15 +29,20 @@ ONLY_SLOW = with_options(slow_down)
 BOTH = with_options(option("all_at_once", lambda site: larger()(site) + slower(asks="events are delayed")(site)))
 
 
-def test_a_run_that_needs_an_answer_is_suspended_and_holds_nothing(way: Climb) -> None:
+def suspended(way: Climb) -> InlineCase:
+    """A run with an incident that has asked, and waits for the answer."""
     way.may_be_suspended()
-    why = incident()
-    platform = way.platform()
-    case = inline_case(way.environment, runbook=ONLY_SLOW, platform=platform, incident=why)
+    case = inline_case(way.environment, runbook=ONLY_SLOW, platform=way.platform(), incident=incident())
     with pytest.raises(Suspended):
         way.go_on(case)
+    return case
+
+
+def test_a_run_that_needs_an_answer_is_suspended_and_holds_nothing(way: Climb) -> None:
+    case = suspended(way)
     (asked,) = case.ledger.approvals.waiting()
-    assert (asked.key, asked.incident, asked.answer) == (way.waits[0], why.id, Answer.ASKED)
+    assert case.incident is not None
+    assert (asked.key, asked.incident, asked.answer) == (way.waits[0], case.incident.id, Answer.ASKED)
     assert asked.plan == (
         "deployment bus/publishers, replicas: 3 -> 1 (reversible; events are delayed; given back: when fewer wait)",
     )
@@ -64,15 +69,10 @@ def test_nobody_is_waited_for_when_the_rest_has_helped(way: Climb) -> None:
 
 def answered(way: Climb, *, approved: bool) -> InlineCase:
     """A run that was suspended, and is executed again from its top after the answer."""
-    way.may_be_suspended()
-    why = incident()
-    platform = way.platform()
-    case = inline_case(way.environment, runbook=ONLY_SLOW, platform=platform, incident=why)
-    with pytest.raises(Suspended):
-        way.go_on(case)
+    case = suspended(way)
     case.ledger.approvals.answer(way.waits[0], approved, "alice")
     return inline_case(
-        way.environment, runbook=ONLY_SLOW, platform=platform, incident=case.incident, ledger=case.ledger
+        way.environment, runbook=ONLY_SLOW, platform=case.platform, incident=case.incident, ledger=case.ledger
     )
 
 
